@@ -1,0 +1,1 @@
+"""Small, tested functions behind the course notebooks: one module per subject."""

@@ -1,0 +1,48 @@
+"""Device, seeds, determinism and progress: what a notebook needs to run the same way anywhere."""
+
+import os
+import random
+import sys
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+
+def device(name="auto"):
+    """Return the torch device to compute on.
+
+    name: "auto" (CUDA where there is one, else CPU), "cpu" or "cuda". The environment variable DEVICE,
+    where set, replaces "auto".
+    Raises ValueError for another name, RuntimeError for "cuda" on a machine without CUDA.
+    """
+    if name == "auto":
+        name = os.environ.get("DEVICE") or "auto"
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device: {name!r} is not known; allowed are 'auto', 'cpu' and 'cuda'")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("device: 'cuda' was asked for, but torch sees no CUDA GPU; allowed here are 'auto' and 'cpu'")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def seed_everything(seed):
+    """Seed Python, NumPy and torch, ask torch for deterministic kernels, return a NumPy Generator.
+
+    Results still differ between CPU and GPU and between GPU models: the order of a float sum is not ours.
+    """
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed: {seed!r} is not allowed; give a whole number of at least 0")
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return np.random.default_rng(seed)
+
+
+def progress(iterable, description, total=None):
+    """Wrap an iterable in a tqdm bar that is silent where nobody watches (papermill, nbval, a pipe)."""
+    watched = sys.stderr.isatty() or os.environ.get("COURSE_PROGRESS") == "1"
+    return tqdm(iterable, desc=description, total=total, disable=not watched)
