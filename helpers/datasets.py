@@ -1,7 +1,6 @@
 """Find, verify and load the data sets and the networks' weights."""
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +45,18 @@ def load_qm7():
                      file["P"].astype(int), "real")
 
 
-def load_leaves(kind="color"):
-    """One row per photograph: path, label ("black rot" or "healthy"), leaf, split (train, validation, test)."""
-    rows = []
-    for folder, label in (("Apple___Black_rot", "black rot"), ("Apple___healthy", "healthy")):
-        for path in sorted((MIRROR / "leaves" / kind / folder).iterdir()):
-            rows.append((path, label, int(re.search(r"(\d+)(_final_masked)?\.(JPG|jpg)$", path.name)[1])))
-    raise NotImplementedError("the manifest is being written")
+def load_leaves(kind="color", splits=("train", "validation", "test")):
+    """Photographs of apple leaves: path, label ("black rot" or "healthy"), leaf, split, session, number.
+
+    kind: "color" for the photographs, "segmented" for the same leaves cut out on black, in the same order.
+    splits: which splits to return; "unused" holds the remaining photographs.
+    """
+    frame = pd.read_csv(Path(__file__).parents[1] / "data" / "leaves.csv")
+    frame = frame[frame["split"].isin(splits)].reset_index(drop=True)
+    folders = {"black rot": "Apple___Black_rot", "healthy": "Apple___healthy"}
+    ending = {"color": ".JPG", "segmented": "_final_masked.jpg"}[kind]
+    frame["path"] = [MIRROR / "leaves" / kind / folders[label] / file.replace(".JPG", ending)
+                     for label, file in zip(frame["label"], frame["file"], strict=True)]
+    frame = frame[["path", "label", "leaf", "split", "session", "number"]]
+    frame.attrs["source"] = "real"
+    return frame
