@@ -94,7 +94,7 @@ def read_image(path, size=SIZE):
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"image: '{path}' does not decode ({error}); allowed are whole photographs") from None
+        raise ValueError(f"image: '{path}' does not decode ({error}); allowed are photographs") from None
     if mode != "RGB":
         raise ValueError(f"image: '{path}' has mode {mode!r}; allowed is 'RGB', three channels of 8 bits")
     raise ValueError(f"image: '{path}' has {sides[0]}x{sides[1]} pixels; allowed are at least 16x16")
@@ -211,7 +211,7 @@ def difference_of_means(first, second):
     first, second = np.asarray(first), np.asarray(second)
     for name, rows in (("first", first), ("second", second)):
         if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != first.shape[1]:
-            raise ValueError(f"{name}: shape {rows.shape} is not allowed; give (n, d), n >= 1, d equal for both")
+            raise ValueError(f"{name}: shape {rows.shape} is not allowed; give (n, d), n > 0, with equal d")
     step = second.mean(0, dtype=float) - first.mean(0, dtype=float)
     length = np.linalg.norm(step)
     if not 0 < length < np.inf:
