@@ -1,0 +1,280 @@
+"""Softmin anomaly scores, their explanations and their evaluation: X (n, d), z distances, gamma stiffness.
+
+Source of score and relevance: J. Kauffmann, K.-R. Müller, G. Montavon, Pattern Recognition 101:107198 (2020).
+"""
+
+from math import comb
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+BLOCK = 2**17  # float64 numbers in one block of rows: 1 MiB, so that a pass over it stays in the cache
+PLANTED = ("global", "dependency", "feature", "cluster")
+
+
+def _numbers(X, smallest=-np.inf):
+    """X as a float array; TypeError where it holds no numbers, ValueError for NaN, infinite, too small."""
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        raise TypeError("X: rows differ in length; allowed is an (n, d) array of numbers") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"X: type {array.dtype} is not numeric; allowed is an (n, d) array of numbers")
+    wrong = np.argwhere(~(np.isfinite(array) & (array >= smallest)))
+    if len(wrong):
+        place, least = ", ".join(str(i) for i in wrong[0]), "" if smallest < 0 else f" of at least {smallest}"
+        raise ValueError(f"X: value {array[tuple(wrong[0])]} at [{place}]; allowed are finite numbers{least}")
+    return array.astype(float)
+
+
+def _matrix(X):
+    array = _numbers(X)
+    if array.ndim != 2:
+        raise ValueError(f"X: shape {array.shape} is not 2-D; allowed is (n rows, d features)")
+    if array.shape[0] < 2 or array.shape[1] < 1:
+        raise ValueError(f"X: shape {array.shape} is too small; allowed are at least 2 rows and 1 feature")
+    return array
+
+
+def _positive(name, value):
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not (number and np.isfinite(value) and value > 0):
+        raise ValueError(f"{name}: {value!r} is not allowed; give a finite number greater than 0")
+    return float(value)
+
+
+def _row_blocks(n, copies=1):
+    """Slices of rows whose distances to all n rows fit the cache, of at least 8 rows."""
+    size = max(8, BLOCK // (n * copies))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def log_offset(X, theta):
+    """Return log(X + theta) elementwise, as a frame where X is one.
+
+    X (n, d): spendings, at least 0. theta: offset in the unit of X, greater than 0.
+    Raises ValueError for NaN, infinite or negative spending or theta <= 0, TypeError for text.
+    """
+    theta = _positive("theta", theta)
+    numbers = _numbers(X, smallest=0)
+    return np.log((X if isinstance(X, (pd.DataFrame, pd.Series)) else numbers) + theta)
+
+
+def squared_distances(X):
+    """Return z (n, n), the squared Euclidean distance between every two rows of X (n, d)."""
+    X = _matrix(X)
+    return cdist(X, X, "sqeuclidean")
+
+
+def hardmin_scores(X, squared=True):
+    """Return (n,) the distance of each row to its nearest other row (squared by default); a copy scores 0.
+
+    Found by a k-d tree, exact and without the (n, n) matrix. Raises ValueError or TypeError for a bad X.
+    """
+    X = _matrix(X)
+    nearest = cKDTree(X).query(X, k=2)[0][:, 1]
+    return nearest**2 if squared else nearest
+
+
+def _distances_to_others(X, rows, squared=True):
+    """z (b, n) of a block of rows to all rows; a row's distance to itself is infinite, so it drops out."""
+    z = cdist(X[rows], X, "sqeuclidean" if squared else "euclidean")
+    z[np.arange(len(z)), np.arange(rows.start, rows.stop)] = np.inf
+    return z
+
+
+def _softmin(z, gamma, count):
+    """Softmin along the last axis, with the smallest z taken out first, so that no exponential underflows."""
+    shift = z.min(axis=-1, keepdims=True)
+    weights = np.exp(gamma * (shift - z))
+    total = weights.sum(axis=-1, keepdims=True)
+    return shift[..., 0] - (np.log(total[..., 0]) - np.log(count)) / gamma, weights / total
+
+
+def softmin_scores(X, gamma, squared=True):
+    """Return (n,) softmin scores y_j = -(1/gamma) [logsumexp_{k != j}(-gamma z_jk) - log(n - 1)].
+
+    z is the squared Euclidean distance, or the plain one with squared=False; min z <= y <= mean z.
+    gamma: stiffness, 1 / unit of z; small averages over all rows, large sees the nearest row only.
+    Raises ValueError for gamma <= 0 or not finite, fewer than 2 rows, NaN; TypeError for text.
+    """
+    X, gamma = _matrix(X), _positive("gamma", gamma)
+    n = len(X)
+    scores = [_softmin(_distances_to_others(X, rows, squared), gamma, n - 1)[0] for rows in _row_blocks(n)]
+    return np.concatenate(scores)
+
+
+def neighbour_relevance(X, gamma):
+    """Return R (n, n): R[j, k] = softmax_k(-gamma z_jk) y_j, the part of score y_j that is due to row k.
+
+    Squared distance; the diagonal is 0 and each row sums to y_j. Source: Kauffmann et al. 2020.
+    """
+    X, gamma = _matrix(X), _positive("gamma", gamma)
+    relevance = np.empty((len(X), len(X)))
+    for rows in _row_blocks(len(X)):
+        y, share = _softmin(_distances_to_others(X, rows), gamma, len(X) - 1)
+        np.multiply(share, y[:, None], out=relevance[rows])
+    return relevance
+
+
+def feature_relevance(X, gamma):
+    """Return R (n, d): R[j, i] = sum_k (x_ki - x_ji)^2 / z_jk R_jk, the part of score y_j due to feature i.
+
+    Squared distance; each row sums to y_j (conservation, 1e-10); a copy (z = 0) shares evenly over features.
+    Differences are squared feature by feature: expanding the square is one matrix product, but loses all
+    digits where two rows nearly agree. Source: Kauffmann et al. 2020.
+    """
+    X, gamma = _matrix(X), _positive("gamma", gamma)
+    relevance = np.empty(X.shape)
+    for rows in _row_blocks(len(X)):
+        z = _distances_to_others(X, rows)
+        y, per_distance = _softmin(z, gamma, len(X) - 1)
+        per_distance *= y[:, None]
+        copies = z < 1e-200
+        evenly = per_distance[copies.any(axis=1)] * copies[copies.any(axis=1)]
+        np.divide(per_distance, z, out=per_distance, where=~copies)
+        per_distance[copies] = 0
+        for i in range(X.shape[1]):
+            gap = np.subtract.outer(X[rows, i], X[:, i])
+            relevance[rows, i] = np.einsum("jk,jk,jk->j", per_distance, gap, gap)
+        relevance[rows][copies.any(axis=1)] += evenly.sum(axis=1, keepdims=True) / X.shape[1]
+    return relevance
+
+
+def _coalition_values(X, rows, gamma):
+    """v (b, 2^d): the softmin score on each coalition of features; bit i of the column says that i is in it.
+
+    exp(-gamma z_S) is a product over the features in S, so 2^d coalitions cost d exponentials per pair and
+    one multiplication each. Where a row's sum underflows, its coalition is computed again with the shift.
+    """
+    count, d = len(X) - 1, X.shape[1]
+    gaps = [np.subtract.outer(X[rows, i], X[:, i]) ** 2 for i in range(d)]
+    factors = [np.exp(-gamma * gap) for gap in gaps]
+    for factor in factors:
+        factor[np.arange(len(factor)), np.arange(rows.start, rows.stop)] = 0
+    total = np.empty((rows.stop - rows.start, 2**d))
+    total[:, 0] = count
+
+    def add(product, coalition, first):
+        for i in range(first, d):
+            total[:, coalition | 1 << i] = (
+                factors[i].sum(axis=1) if product is None else np.einsum("jk,jk->j", product, factors[i]))
+            if i + 1 < d:
+                add(factors[i] if product is None else product * factors[i], coalition | 1 << i, i + 1)
+
+    add(None, 0, 0)
+    with np.errstate(divide="ignore"):
+        v = -(np.log(total) - np.log(count)) / gamma
+    for coalition in np.flatnonzero((total < 1e-200).any(axis=0)):
+        lone = np.flatnonzero(total[:, coalition] < 1e-200)
+        z = sum(gaps[i][lone] for i in range(d) if coalition >> i & 1)
+        z[np.arange(len(lone)), rows.start + lone] = np.inf
+        v[lone, coalition] = _softmin(z, gamma, count)[0]
+    return v
+
+
+def shapley_values(X, gamma):
+    """Return (n, d) exact Shapley values of the game v_j(S) = softmin score of row j on the features in S.
+
+    z is the squared distance over the features in S alone; v(empty) = 0, since all distances are then 0; so
+    each row sums to y_j (efficiency, 1e-12). All 2^d coalitions are visited, d <= 12. Source: Shapley 1953.
+    """
+    X, gamma = _matrix(X), _positive("gamma", gamma)
+    d = X.shape[1]
+    if d > 12:
+        raise ValueError(f"X: {d} features make 2^{d} coalitions; allowed are at most 12")
+    size = np.array([bin(s).count("1") for s in range(2**d)])
+    weight = np.zeros((2**d, d))
+    for i in range(d):
+        member = np.arange(2**d) >> i & 1 == 1
+        without = np.where(member, size - 1, size)
+        share = np.array([1 / (d * comb(d - 1, s)) if 0 <= s < d else 0 for s in without])
+        weight[:, i] = np.where(member, share, -share)
+    parts = [_coalition_values(X, rows, gamma) @ weight for rows in _row_blocks(len(X), copies=2)]
+    return np.concatenate(parts)
+
+
+def resampled_scores(X, gamma, resamples=100, replace=True, keep_copies=False, squared=True, seed=0):
+    """Return (resamples, n): every row's softmin score against every resample, as one matrix product.
+
+    replace=True: bootstrap, n rows with replacement; False: half-samples, n // 2 rows without. A row never
+    meets itself: its copies are dropped by their original index, unless keep_copies=True (the trap: it then
+    meets itself at distance 0). NaN where no other row was drawn. The resamples depend on the seed alone.
+    """
+    X, gamma = _matrix(X), _positive("gamma", gamma)
+    n, rng = len(X), np.random.default_rng(seed)
+    drawn = [rng.choice(n, n if replace else n // 2, replace=replace) for _ in range(resamples)]
+    counts = np.array([np.bincount(d, minlength=n) for d in drawn], dtype=float)
+    scores = np.empty((resamples, n))
+    for rows in _row_blocks(n):
+        z = _distances_to_others(X, rows, squared)
+        if keep_copies:
+            z[np.isinf(z)] = 0
+        shift = z.min(axis=1)
+        total = counts @ np.exp(gamma * (shift[:, None] - z)).T
+        size = counts.sum(axis=1)[:, None] - (0 if keep_copies else counts[:, rows])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores[:, rows] = shift - (np.log(total) - np.log(size)) / gamma
+        for b, j in np.argwhere((total < 1e-200) & (size > 0)):  # shift by the nearest row that was drawn
+            drawn_z = np.repeat(z[j], counts[b].astype(int))
+            scores[b, rows.start + j] = _softmin(drawn_z, gamma, size[b, j])[0]
+    return scores
+
+
+def plant_anomalies(X, kind, rng, count=20):
+    """Replace `count` random rows of X (n, d) by planted anomalies; return (X, labels (n,), feature (n,)).
+
+    kind: "global" uniform in the box of the data, "dependency" each feature drawn from another row (margins
+    kept), "feature" one feature of a real row shifted by 3 sd up or down, "cluster" a tight group (0.1 sd) at
+    one "global" place. labels: 1 where planted; feature: the shifted one, else -1.
+    Raises ValueError for another kind or a count that leaves no real row.
+    """
+    X = _matrix(X).copy()
+    if kind not in PLANTED:
+        raise ValueError(f"kind: {kind!r} is not known; allowed are {', '.join(PLANTED)}")
+    if not 0 < count < len(X):
+        raise ValueError(f"count: {count!r} is not allowed; allowed are 1 to {len(X) - 1}")
+    n, d = X.shape
+    low, high, sd = X.min(axis=0), X.max(axis=0), X.std(axis=0)
+    rows = rng.choice(n, count, replace=False)
+    feature = np.full(n, -1)
+    if kind == "global":
+        X[rows] = rng.uniform(low, high, (count, d))
+    elif kind == "dependency":
+        X[rows] = X[rng.integers(n, size=(count, d)), np.arange(d)]
+    elif kind == "feature":
+        feature[rows] = rng.integers(d, size=count)
+        X[rows, feature[rows]] += 3 * sd[feature[rows]] * rng.choice([-1, 1], count)
+    else:
+        X[rows] = rng.uniform(low, high) + 0.1 * sd * rng.standard_normal((count, d))
+    labels = np.zeros(n, dtype=int)
+    labels[rows] = 1
+    return X, labels, feature
+
+
+def evaluate_on_planted(score_functions, X, kinds=PLANTED, repeats=20, seed=0, count=20):
+    """Return a frame (kind, method, repeat, auc, average_precision): how well each score finds the planted.
+
+    score_functions: name -> function of X (n, d) giving (n,) scores, high = unusual. Every method sees the
+    same planted data. A table with spread: see planted_table.
+    """
+    records = []
+    for kind in kinds:
+        for repeat in range(repeats):
+            rng = np.random.default_rng([seed, PLANTED.index(kind) if kind in PLANTED else 0, repeat])
+            planted, labels, _ = plant_anomalies(X, kind, rng, count)
+            for method, score in score_functions.items():
+                scores = score(planted)
+                records.append((kind, method, repeat, roc_auc_score(labels, scores),
+                                average_precision_score(labels, scores)))
+    return pd.DataFrame(records, columns=["kind", "method", "repeat", "auc", "average_precision"])
+
+
+def planted_table(results, metric="auc", digits=2):
+    """Return a frame kind x method of strings "mean ± sd" over the repeats of evaluate_on_planted."""
+    spread = results.groupby(["kind", "method"], sort=False)[metric].agg(["mean", "std"])
+    text = spread.apply(lambda r: f"{r['mean']:.{digits}f} ± {r['std']:.{digits}f}", axis=1)
+    return text.unstack("kind").loc[results["method"].unique()]
