@@ -21,7 +21,7 @@ def device(name="auto"):
     if name not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device: {name!r} is not known; allowed are 'auto', 'cpu' and 'cuda'")
     if name == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("device: 'cuda' was asked for, but torch sees no CUDA GPU; allowed here are 'auto' and 'cpu'")
+        raise RuntimeError("device: 'cuda' needs a GPU that torch can use; allowed here are 'auto' and 'cpu'")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
@@ -35,7 +35,7 @@ def seed_everything(seed):
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed: {seed!r} is not allowed; give a whole number of at least 0")
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (umap-learn and shap draw from the global state)
     torch.manual_seed(seed)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

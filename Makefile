@@ -1,0 +1,89 @@
+# The course's commands. `make` needs nothing but Python 3.11 to 3.13, make and a package index.
+#
+#   make all                 environment, data, every notebook executed, summary      (make -j2 all: two at once)
+#   make test                the project's tests, and nbval over every notebook
+#   make lab                 JupyterLab on the notebooks
+#   make check NB=22         nbval on one notebook        make refresh NB=22   accept its new outputs
+#   make doctor              what this machine has and what to do about each problem
+#   make lint                ruff                         make bench           speed as ratios in one run
+#   make lock                compile requirements.lock again      make clean   forget results, keep data and .venv
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+# Whatever changes a notebook's result; a change of these runs everything again.
+export DATA ?= auto
+export DEVICE ?=
+NETWORK ?=
+PROFILE ?=
+PARAMETERS := NETWORK=$(NETWORK) PROFILE=$(PROFILE)
+SETTINGS := DATA=$(DATA) DEVICE=$(DEVICE) $(PARAMETERS)
+
+NOTEBOOKS := $(wildcard notebooks/[0-9]_*/[0-9][0-9]_*.ipynb)
+EXECUTED := $(NOTEBOOKS:notebooks/%=build/%)
+CORES := $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
+WORKERS ?= $(CORES)
+TEST_THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 300 -p tools.tolerance
+
+.PHONY: all env data notebooks summary test unit check refresh lab doctor lint bench lock clean FORCE
+.DELETE_ON_ERROR:
+
+all: env data
+	@$(MAKE) --no-print-directory --keep-going notebooks; $(BIN)/python -m tools.summary
+
+env: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) tools/environment.py $(VENV)
+	@touch $@
+
+data: env
+	@$(BIN)/python -m tools.data
+
+notebooks: $(EXECUTED)
+
+build/%.ipynb: notebooks/%.ipynb $(wildcard helpers/*.py) tools/execute.py requirements.lock build/settings | $(STAMP)
+	@$(BIN)/python -m tools.execute $< $@ $(PARAMETERS)
+
+# Rewritten only when a setting differs, so that its date says when the results went stale.
+build/settings: FORCE
+	@mkdir -p build; echo "$(SETTINGS)" | cmp -s - $@ || echo "$(SETTINGS)" > $@
+
+summary: env
+	@$(BIN)/python -m tools.summary
+
+test: env data
+	$(TEST_THREADS) $(NBVAL) -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder notebooks tests
+
+unit: env
+	$(TEST_THREADS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests
+
+check: env
+	$(NBVAL) -v $(if $(NB),$$($(BIN)/python -m tools.find $(NB)),notebooks)
+
+refresh: env
+	$(if $(NB),,$(error NB: say which notebook to refresh, for example make refresh NB=22))
+	@$(BIN)/python -m tools.execute --refresh $$($(BIN)/python -m tools.find $(NB))
+
+lab: env
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+doctor:
+	@if [ -x $(BIN)/python ]; then $(BIN)/python tools/doctor.py; else $(PYTHON) tools/doctor.py; fi
+
+lint: env
+	$(BIN)/ruff check .
+
+bench: env
+	@$(BIN)/python -m tools.bench
+
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url -q -o requirements.lock
+	$(BIN)/python tools/environment.py --conda
+
+clean:
+	rm -rf build

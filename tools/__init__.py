@@ -1,0 +1,1 @@
+"""The pipeline around the notebooks: execute, compare, summarise, diagnose. Not needed to use `helpers`."""

@@ -1,0 +1,64 @@
+"""Find the course's notebooks by number and keep what papermill adds out of them."""
+
+import re
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+BUILD = ROOT / "build"
+
+
+def all_notebooks():
+    """The paths of the course's notebooks, in the order of their numbers."""
+    return sorted(NOTEBOOKS.glob("[0-9]_*/[0-9][0-9]_*.ipynb"))
+
+
+def find(number):
+    """The notebook with this number ("22").
+
+    Raises SystemExit with one line for a number that no notebook has.
+    """
+    for path in all_notebooks():
+        if path.name.startswith(f"{number}_"):
+            return path
+    known = " ".join(path.name[:2] for path in all_notebooks())
+    raise SystemExit(f"NB={number}: no notebook has this number; allowed are {known}")
+
+
+def take_outputs(source, executed):
+    """Copy outputs and execution counts from an executed copy into the source notebook, nothing else.
+
+    So no timestamps, paths or injected parameters of papermill can reach the committed file.
+    """
+    fresh = {cell.id: cell for cell in executed.cells if cell.cell_type == "code"}
+    for cell in source.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [tidy(output) for output in fresh[cell.id].outputs]
+            cell.execution_count = fresh[cell.id].execution_count
+            cell.metadata.pop("execution", None)
+            cell.metadata.pop("papermill", None)
+    source.metadata.pop("papermill", None)
+    source.metadata.pop("widgets", None)
+    return source
+
+
+def tidy(output):
+    """Drop what an output carries for the running session only (widget models, empty metadata)."""
+    output = nbformat.from_dict(output)
+    data = output.get("data", {})
+    data.pop("application/vnd.jupyter.widget-view+json", None)
+    if output.get("transient") is not None:
+        output.pop("transient")
+    return output
+
+
+def printed(notebook, label):
+    """What the notebook prints after `label:` at the start of a line, or None: 'data source', 'device'."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            found = re.search(rf"^{label}: (\S+)", output.get("text", ""), re.MULTILINE)
+            if found:
+                return found[1]
+    return None
