@@ -9,6 +9,7 @@ is 1. The second form stores the new outputs in the notebook itself.
 """
 
 import argparse
+import json
 import logging
 import os
 import re
@@ -33,15 +34,27 @@ for variable in (
 import nbformat  # noqa: E402
 import papermill  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
+from traitlets.config import Config  # noqa: E402
 
 from tools.notebooks import ROOT, printed, take_outputs  # noqa: E402
 
+# files instead of TCP ports: nothing to race for under -j, and nobody else can listen
+LOCAL_SOCKETS = Config({"KernelManager": {"transport": "ipc"}})
+
 
 def accepted_parameters(path, given):
-    """Those of the given NAME=VALUE pairs that the notebook's parameters cell defines."""
+    """Those of the given NAME=VALUE pairs that the notebook's parameters cell defines, typed as in JSON."""
     known = {name: value for name, value in (pair.split("=", 1) for pair in given) if value}
     names = papermill.inspect_notebook(str(path)) if known else {}
-    return {name: value for name, value in known.items() if name in names}
+    return {name: typed(value) for name, value in known.items() if name in names}
+
+
+def typed(text):
+    """A number, true, false or null where the text is one in JSON, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def execute(path, target, parameters):
@@ -55,6 +68,7 @@ def execute(path, target, parameters):
             cwd=str(path.parent),
             progress_bar=False,
             kernel_name="python3",
+            config=LOCAL_SOCKETS,
         )
     except PapermillExecutionError as error:
         message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
