@@ -63,6 +63,7 @@ def test_an_executed_notebook_records_its_run(tmp_path):
     assert 20 < run["peak_memory_mb"] < 3000
     assert book.cells[-1].outputs[0].text.endswith("6\n")
     assert "papermill" not in book.metadata
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["11_good.ipynb", "build"]
     assert "11_good.ipynb  passed" in result.stdout
 
 

@@ -38,9 +38,6 @@ from traitlets.config import Config  # noqa: E402
 
 from tools.notebooks import ROOT, printed, take_outputs  # noqa: E402
 
-# files instead of TCP ports: nothing to race for under -j, and nobody else can listen
-LOCAL_SOCKETS = Config({"KernelManager": {"transport": "ipc"}})
-
 
 def accepted_parameters(path, given):
     """Those of the given NAME=VALUE pairs that the notebook's parameters cell defines, typed as in JSON."""
@@ -68,7 +65,8 @@ def execute(path, target, parameters):
             cwd=str(path.parent),
             progress_bar=False,
             kernel_name="python3",
-            config=LOCAL_SOCKETS,
+            # files instead of TCP ports: nothing to race for under -j, and nobody else can listen
+            config=Config({"KernelManager": {"transport": "ipc", "ip": str(target.parent / "kernel")}}),
         )
     except PapermillExecutionError as error:
         message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
