@@ -1,0 +1,139 @@
+"""How good is a score, how sure are we, and does a heatmap lie where the truth is?"""
+
+import numpy as np
+from scipy import ndimage
+from scipy.stats import rankdata
+
+
+def _binary(scores, labels):
+    """Scores as floats and labels as booleans; ValueError where they do not fit or one class is missing."""
+    scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
+    if scores.ndim != 1 or scores.shape != labels.shape:
+        raise ValueError(f"labels: shape {labels.shape} is not allowed for scores {scores.shape}; both are (n,)")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"scores: {(~np.isfinite(scores)).sum()} values are not finite; allowed are numbers")
+    if labels.all() or not labels.any():
+        raise ValueError(f"labels: all are {labels.all()}; allowed are two classes")
+    return scores, labels
+
+
+def auc(scores, labels):
+    """Area under the ROC curve: the chance that a positive (n,) scores above a negative, ties count half.
+
+    Raises ValueError for other shapes, NaN, or one class only. Hanley and McNeil, Radiology 143:29 (1982).
+    """
+    scores, labels = _binary(scores, labels)
+    positives = labels.sum()
+    wins = rankdata(scores)[labels].sum() - positives * (positives + 1) / 2
+    return float(wins / (positives * (len(labels) - positives)))
+
+
+def _draws(count, draws, generator):
+    """(draws, count) integers: how often each of `count` groups is drawn when resampled with replacement."""
+    return generator.multinomial(count, np.full(count, 1 / count), size=draws)
+
+
+def auc_interval(scores, labels, groups=None, draws=2000, level=0.95, seed=0):
+    """(auc, low, high): percentile bootstrap that resamples whole groups within each class.
+
+    groups: (n,) names of what was sampled independently (a leaf, not its photographs); default: every row.
+    Raises ValueError as `auc` does. Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
+    """
+    scores, labels = _binary(scores, labels)
+    groups = np.arange(len(scores)) if groups is None else np.asarray(groups)
+    generator, weights = np.random.default_rng(seed), []
+    for side in (labels, ~labels):
+        _, member = np.unique(groups[side], return_inverse=True)
+        weights.append(_draws(member.max() + 1, draws, generator)[:, member])
+    positive, negative = scores[labels, None], scores[None, ~labels]
+    wins = (positive > negative) + 0.5 * (positive == negative)
+    drawn = np.einsum("bi,bi->b", weights[0] @ wins, weights[1]) / weights[0].sum(1) / weights[1].sum(1)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return auc(scores, labels), float(low), float(high)
+
+
+def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0):
+    """(mean, low, high) of values (n,) by the percentile bootstrap over whole groups."""
+    values = np.asarray(values, float)
+    _, member = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
+    sums, sizes = np.bincount(member, values), np.bincount(member)
+    counts = _draws(len(sums), draws, np.random.default_rng(seed))
+    low, high = np.quantile(counts @ sums / (counts @ sizes), [(1 - level) / 2, (1 + level) / 2])
+    return float(values.mean()), float(low), float(high)
+
+
+def youden(scores, labels):
+    """Threshold t that maximises J = sensitivity + specificity - 1 for "positive where score >= t".
+
+    It lies midway between two scores; among equal J the smallest is taken. Youden, Cancer 3:32 (1950).
+    """
+    scores, labels = _binary(scores, labels)
+    values = np.unique(scores)
+    cuts = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2])
+    above = scores >= cuts[:, None]
+    return float(cuts[np.argmax(above[:, labels].mean(1) - above[:, ~labels].mean(1))])
+
+
+def _maps(heatmaps, masks=None):
+    """Heatmaps (n, h, w) as floats and masks as booleans of the same shape."""
+    heatmaps = np.asarray(heatmaps, float)
+    if heatmaps.ndim != 3 or not np.isfinite(heatmaps).all():
+        raise ValueError(f"heatmaps: shape {heatmaps.shape} or NaN is not allowed; give numbers (n, h, w)")
+    masks = np.ones(heatmaps.shape, bool) if masks is None else np.asarray(masks, bool)
+    if masks.shape != heatmaps.shape:
+        raise ValueError(f"masks: shape {masks.shape} is not allowed; heatmaps have {heatmaps.shape}")
+    return heatmaps, masks
+
+
+def pointing_game(heatmaps, masks):
+    """(n,) 1.0 where the largest value of a heatmap (n, h, w) lies in its mask. arXiv:1608.00507."""
+    heatmaps, masks = _maps(heatmaps, masks)
+    best = heatmaps.reshape(len(heatmaps), -1).argmax(1)
+    return np.take_along_axis(masks.reshape(len(masks), -1), best[:, None], 1)[:, 0].astype(float)
+
+
+def relevance_mass(heatmaps, masks):
+    """(n,) share of the positive relevance that falls in the mask; NaN-free, 0 for an empty heatmap.
+
+    Arras, Osman and Samek, Information Fusion 81:14 (2022), "relevance mass accuracy".
+    """
+    heatmaps, masks = _maps(heatmaps, masks)
+    positive = np.maximum(heatmaps, 0)
+    total = positive.sum((1, 2))
+    return (positive * masks).sum((1, 2)) / np.where(total > 0, total, 1)
+
+
+def relevance_rank(heatmaps, masks):
+    """(n,) share of the mask found among the m largest pixels, m the size of the mask (same source)."""
+    heatmaps, masks = _maps(heatmaps, masks)
+    order = np.argsort(-heatmaps.reshape(len(heatmaps), -1), axis=1, kind="stable")
+    sizes = masks.sum((1, 2))
+    hits = np.take_along_axis(masks.reshape(len(masks), -1), order, 1).cumsum(1)
+    return hits[np.arange(len(hits)), np.maximum(sizes, 1) - 1] / np.maximum(sizes, 1)
+
+
+def conservation(heatmaps, scores):
+    """(n,) |sum of a heatmap - its score| / |score|: 0 where the relevance adds up to what it explains."""
+    heatmaps, _ = _maps(heatmaps)
+    scores = np.asarray(scores, float)
+    return np.abs(heatmaps.sum((1, 2)) - scores) / np.abs(scores)
+
+
+def leaf_masks(cutouts, grow=0):
+    """Boolean (n, h, w): where the cut-out leaves, uint8 (n, 3, h, w) on black, show leaf: max(R, G, B) > 20.
+
+    grow: widen each mask by that many pixels, so that no rim of the leaf is left outside.
+    """
+    masks = np.asarray(cutouts).max(axis=1) > 20
+    if grow:
+        cross = ndimage.generate_binary_structure(2, 1)[None]
+        masks = ndimage.binary_dilation(masks, cross, iterations=grow)
+    return masks
+
+
+def border_pixels(images):
+    """(n, 24): the four corners and the four middles of the sides of uint8 images (n, 3, h, w), in RGB."""
+    images = np.asarray(images)
+    h, w = images.shape[2] - 1, images.shape[3] - 1
+    places = [(0, 0), (0, w // 2), (0, w), (h // 2, 0), (h // 2, w), (h, 0), (h, w // 2), (h, w)]
+    return np.concatenate([images[:, :, row, column] for row, column in places], axis=1)
