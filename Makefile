@@ -78,7 +78,7 @@ lint: env
 	$(BIN)/ruff check .
 
 bench: env
-	@$(BIN)/python -m tools.bench
+	@$(BIN)/python -m tools.bench $(BENCH)
 
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate \
