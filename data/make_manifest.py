@@ -1,6 +1,7 @@
-"""Write data/leaves.csv from a full copy of the two apple folders: python data/make_manifest.py FOLDER.
+"""Write leaves.csv from a full copy of the two apple folders: python data/make_manifest.py FOLDER.
 
-FOLDER holds color/<class>/*.JPG and segmented/<class>/*_final_masked.jpg. The result depends on the files alone.
+FOLDER holds color/<class>/*.JPG and segmented/<class>/*_final_masked.jpg. README.md beside this file says
+how the groups and splits were chosen.
 """
 
 import hashlib
@@ -12,17 +13,20 @@ import pandas as pd
 
 CLASSES = {"Apple___Black_rot": "black rot", "Apple___healthy": "healthy"}
 # Number of the first photograph of each black-rot leaf, read off contact sheets.
-LEAVES = [2729, 2738, 2748, 2758, 2771, 2782, 2794, 2813, 2834, 2848, 2859, 2870, 2885, 2895, 2909, 2920, 2932, 2942,
-          2957, 2969, 2977, 2987, 2997, 3009, 3017, 3027, 3036, 3047, 3062, 3075, 3086,
-          8569, 8574, 8579, 8584, 8590, 8595, 8600, 8605, 8611, 8617, 8623, 8629, 8635, 8641, 8647, 8653, 8659, 8665,
-          8671, 8677, 8683, 8690, 8697, 8703, 8709, 8714, 8720, 8726, 8731, 8738, 8745, 8750, 8757, 8763, 8768, 8774,
-          8780, 8786, 8791, 8796, 8802, 8809, 8815]
-DOUBTFUL = {8623, 8629, 8635, 8641}  # perhaps the same two leaves twice: in no split
-SESSIONS = [2729, 5639, 5888, 7240, 7475, 7638, 7739, 8569]  # first photograph after a change of place or light
-BLOCK = 27  # healthy photographs per block: the first PER_LEAF are used, the others are the gap to the next block
+LEAVES = [
+    2729, 2738, 2748, 2758, 2771, 2782, 2794, 2813, 2834, 2848, 2859, 2870, 2885, 2895, 2909, 2920,
+    2932, 2942, 2957, 2969, 2977, 2987, 2997, 3009, 3017, 3027, 3036, 3047, 3062, 3075, 3086,
+    8569, 8574, 8579, 8584, 8590, 8595, 8600, 8605, 8611, 8617, 8623, 8629, 8635, 8641, 8647, 8653,
+    8659, 8665, 8671, 8677, 8683, 8690, 8697, 8703, 8709, 8714, 8720, 8726, 8731, 8738, 8745, 8750,
+    8757, 8763, 8768, 8774, 8780, 8786, 8791, 8796, 8802, 8809, 8815,
+]
+DOUBTFUL = {8623, 8629, 8635, 8641}  # their grouping is disputed: in no split
+# First photograph after a change of place or light.
+SESSIONS = [2729, 5639, 5888, 7240, 7475, 7638, 7739, 8569]
+BLOCK = 27  # healthy photographs per block: the first PER_LEAF are used, the rest is the gap to the next
 PER_LEAF = 5
-CYCLE = {"black rot": "train train validation train train test unused".split(),
-         "healthy": "train train validation train train test".split()}
+CYCLE = {"black rot": ["train", "train", "validation", "train", "train", "test", "unused"],
+         "healthy": ["train", "train", "validation", "train", "train", "test"]}
 
 
 def last_at_most(starts, number):

@@ -1,28 +1,24 @@
-"""Find, verify and load the data sets and the networks' weights."""
+"""Load and check the data sets and the networks' weights; helpers.files finds and verifies the files."""
 
-import os
+import difflib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-MIRROR = Path(os.environ.get("COURSE_MIRROR", Path(__file__).parents[2] / "shared" / "data"))
+from helpers import files
+
+WHOLESALE, QM7 = "wholesale/Wholesale customers data.csv", "qm7/qm7.mat"
+SQUEEZENET = "networks/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
 SPENDINGS = ["Fresh", "Milk", "Grocery", "Frozen", "Detergents_Paper", "Delicassen"]
-
-
-def fetch(name):
-    """Return the local path of a registered file, verified."""
-    return MIRROR / name
-
-
-def load_wholesale():
-    """440 customers: Channel and Region as labelled categoricals, then six yearly spendings (monetary units)."""
-    frame = pd.read_csv(fetch("wholesale/Wholesale customers data.csv"))
-    frame["Channel"] = pd.Categorical.from_codes(frame["Channel"] - 1, ["Horeca", "Retail"])
-    frame["Region"] = pd.Categorical.from_codes(frame["Region"] - 1, ["Lisbon", "Oporto", "Other"])
-    frame.attrs["source"] = "real"
-    return frame
+CODES = {"Channel": ["Horeca", "Retail"], "Region": ["Lisbon", "Oporto", "Other"]}  # codes 1, 2, 3
+ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 16: "S"}
+PER_ATOM = (-200, -15)  # atomization energies in kcal/mol; in eV, Hartree or kJ/mol they fall outside
+UNITS = {"Hartree": 1 / 627.5, "eV": 1 / 23.06, "kJ/mol": 4.184}  # of one kcal/mol
+SPLITS = ("train", "validation", "test")
+MIRROR = files.mirror_folder()
 
 
 @dataclass(frozen=True)
@@ -36,27 +32,177 @@ class Molecules:
     source: str
 
 
-def load_qm7():
-    """7,165 molecules of up to seven heavy atoms (C N O S) with their atomization energies."""
+def fetch(name):
+    """Local path of a registered file, verified; KeyError or FileNotFoundError where it cannot be had."""
+    return files.locate([name])[0][0]
+
+
+def load_wholesale(path=None):
+    """440 customers: Channel and Region as labelled categoricals, then six yearly spendings (monetary units).
+
+    path: an own CSV file with the same columns instead. frame.attrs["source"] is "real", "sample" or "own".
+    Raises ValueError for a table that check_wholesale refuses.
+    """
+    (path,), source = ([Path(path)], "own") if path else files.locate([WHOLESALE])
+    try:
+        frame = pd.read_csv(path)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"path: '{path}' is no table of comma-separated values ({error})") from None
+    check_wholesale(frame, path.name)
+    for column, labels in CODES.items():
+        frame[column] = pd.Categorical(frame[column].replace(dict(enumerate(labels, 1))), labels)
+    frame.attrs["source"] = source
+    return frame
+
+
+def check_wholesale(frame, name="frame"):
+    """Raise ValueError, naming column, row and value, where a DataFrame is no table of customers.
+
+    Needed are Channel and Region, as codes from 1 or as labels (CODES), and the six SPENDINGS, finite numbers
+    of at least 0. Other columns are left alone. name: what the message calls the frame.
+    """
+    needed = [*CODES, *SPENDINGS]
+    for column in needed:
+        if column not in frame:
+            close = difflib.get_close_matches(column, map(str, frame.columns), 1, 0.5)
+            hint = f" (renamed to {close[0]!r}?)" if close else ""
+            raise ValueError(f"{name}: column {column!r} is missing{hint}; needed are {', '.join(needed)}")
+    if frame.empty:
+        raise ValueError(f"{name}: 0 rows; allowed is at least one customer")
+    for column in needed:
+        values = frame[column]
+        if column in CODES:
+            codes = list(range(1, len(CODES[column]) + 1))
+            good, allowed = values.isin(codes) | values.isin(CODES[column]), f"{codes} or {CODES[column]}"
+        else:
+            numbers = pd.to_numeric(values, errors="coerce").astype(float)
+            good, allowed = numbers.between(0, np.inf, inclusive="left"), "finite numbers of at least 0"
+            if good.all() and not pd.api.types.is_numeric_dtype(values):
+                good, allowed = ~good, "numbers, not text"
+        if not good.all():
+            row = int(np.argmin(good))
+            raise ValueError(f"{name}: {column} of row {row} is {values.iloc[row]}; allowed are {allowed}")
+
+
+def load_qm7(path=None):
+    """7,165 molecules of up to seven heavy atoms (C N O S) with atomization energies, as Molecules.
+
+    path: an own .mat file with the keys R, Z, T and P instead. X is not read: its rows are sorted, so they do
+    not line up with R and Z. Raises ValueError for a missing key or arrays that check_molecules refuses.
+    """
     from scipy.io import loadmat
 
-    file = loadmat(fetch("qm7/qm7.mat"))
-    return Molecules(file["R"].astype(float), file["Z"].astype(int), file["T"][0].astype(float),
-                     file["P"].astype(int), "real")
+    (path,), source = ([Path(path)], "own") if path else files.locate([QM7])
+    file = loadmat(path, variable_names=["R", "Z", "T", "P"])
+    for key in "RZTP":
+        if key not in file:
+            raise ValueError(f"path: '{path}' has no key {key!r}; needed are R, Z, T and P")
+    arrays = [file[key].astype(kind) for key, kind in (("R", float), ("Z", int), ("T", float), ("P", int))]
+    arrays[2] = arrays[2].ravel()
+    check_molecules(*arrays)
+    return Molecules(*arrays, source)
 
 
-def load_leaves(kind="color", splits=("train", "validation", "test")):
+def check_molecules(coordinates, charges, energies=None, folds=None):
+    """Raise ValueError, naming array, molecule and value, where arrays are not those of molecules.
+
+    coordinates (n,a,3): finite, bohr; charges (n,a): of ELEMENTS, 0 = no atom; energies (n,): atomization
+    energies in kcal/mol, negative; folds (k,m): the numbers 0 to n-1, each once.
+    """
+    coordinates, charges = np.asarray(coordinates), np.asarray(charges)
+    if charges.ndim != 2 or not charges.size:
+        raise ValueError(f"charges: shape {charges.shape}; allowed is (molecules, atoms)")
+    if coordinates.shape != (*charges.shape, 3):
+        raise ValueError(f"coordinates: shape {coordinates.shape}; allowed is {(*charges.shape, 3)}")
+    known = ", ".join(f"{charge} ({element})" for charge, element in ELEMENTS.items())
+    _refuse(~np.isin(charges, [0, *ELEMENTS]), "charges", charges, f"0 (no atom), {known}")
+    atoms = (charges > 0).sum(axis=1)
+    _refuse(atoms == 0, "charges", charges[:, 0], "molecules of at least one atom")
+    _refuse(~np.isfinite(coordinates), "coordinates", coordinates, "finite numbers, in bohr")
+    nearest = np.linalg.norm(coordinates[:, 1:] - coordinates[:, :1], axis=2)
+    nearest = np.median(np.where(charges[:, 1:] > 0, nearest, np.inf).min(axis=1, initial=np.inf))
+    if nearest < 1.35:
+        raise ValueError(f"coordinates: the atom nearest to the first is {nearest:.2f} away in the median, "
+                         "as in angstrom; allowed is bohr, 1 angstrom = 1.8897 bohr")
+    if energies is not None:
+        energies = np.asarray(energies)
+        if energies.shape != charges.shape[:1]:
+            raise ValueError(f"energies: shape {energies.shape}; allowed is {charges.shape[:1]}")
+        each = energies / atoms
+        guess = [unit for unit, factor in UNITS.items() if 60 < abs(np.median(each)) / factor < 150]
+        _refuse(~((each >= PER_ATOM[0]) & (each <= PER_ATOM[1])), "energies", energies,
+                f"atomization energies in kcal/mol, {PER_ATOM[0]} to {PER_ATOM[1]} for each atom"
+                + (f" (these look like {guess[0]})" if guess else ""))
+    if folds is not None and not np.array_equal(np.sort(np.ravel(folds)), np.arange(len(charges))):
+        raise ValueError(f"folds: shape {np.shape(folds)} does not hold every molecule once; allowed are the "
+                         f"numbers 0 to {len(charges) - 1}, each once")
+
+
+def _refuse(bad, name, values, allowed):
+    if bad.any():
+        index = tuple(np.argwhere(bad)[0])
+        raise ValueError(f"{name}: molecule {index[0]} has {values[index]}; allowed are {allowed}")
+
+
+def load_leaves(kind="color", splits=SPLITS):
     """Photographs of apple leaves: path, label ("black rot" or "healthy"), leaf, split, session, number.
 
     kind: "color" for the photographs, "segmented" for the same leaves cut out on black, in the same order.
-    splits: which splits to return; "unused" holds the remaining photographs.
+    splits: which of "train", "validation", "test" and "unused" to return. No leaf is in two splits.
+    leaf, session: number of the first photograph of the leaf (healthy: of the block of photographs) and of
+    the stretch taken in one place and light. frame.attrs["source"] is "real" or "sample".
     """
-    frame = pd.read_csv(Path(__file__).parents[1] / "data" / "leaves.csv")
-    frame = frame[frame["split"].isin(splits)].reset_index(drop=True)
-    folders = {"black rot": "Apple___Black_rot", "healthy": "Apple___healthy"}
-    ending = {"color": ".JPG", "segmented": "_final_masked.jpg"}[kind]
-    frame["path"] = [MIRROR / "leaves" / kind / folders[label] / file.replace(".JPG", ending)
-                     for label, file in zip(frame["label"], frame["file"], strict=True)]
-    frame = frame[["path", "label", "leaf", "split", "session", "number"]]
-    frame.attrs["source"] = "real"
+    if kind not in files.LEAF_ENDINGS:
+        raise ValueError(f"kind: {kind!r} is not known; allowed are {list(files.LEAF_ENDINGS)}")
+    if isinstance(splits, str) or not splits or not {*SPLITS, "unused"} >= set(splits):
+        raise ValueError(f"splits: {splits!r} is not allowed; give a list of some of {[*SPLITS, 'unused']}")
+    frames = _leaves(splits)
+    paths, source = files.locate(*(frames[key][kind].to_list() for key in ("real", "sample")))
+    frame = frames[source].assign(path=paths)[["path", "label", "leaf", "split", "session", "number"]]
+    frame.attrs["source"] = source
     return frame
+
+
+def _leaves(splits):
+    """The real leaves and those of the sample (empty while there is none), the asked splits only."""
+    real, folder = files.manifest(), files.FOLDER / "sample"
+    stand_in = files.manifest(folder) if (folder / "leaves.csv").is_file() else real[:0]
+    return {key: frame[frame["split"].isin(splits)].reset_index(drop=True)
+            for key, frame in (("real", real), ("sample", stand_in))}
+
+
+def network_weights(name):
+    """Path of a network's ImageNet weights, or None where torchvision has to download them (vgg16).
+
+    name: "squeezenet1_1" (a verified Keras file) or "vgg16" (a features-only file in cache or mirror).
+    """
+    if name == "squeezenet1_1":
+        return fetch(SQUEEZENET)
+    if name != "vgg16":
+        raise ValueError(f"name: {name!r} is not known; allowed are 'squeezenet1_1' and 'vgg16'")
+    paths = [folder / "networks" / f"vgg16_features.{ending}" for ending in ("safetensors", "pth")
+             for folder in (files.cache_folder(), files.mirror_folder()) if folder]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def describe():
+    """One row per data set: where its files would come from now. Verifies what is here, downloads nothing."""
+    frames, wanted, rows = _leaves(SPLITS), files.mode(), []
+    parts = {"Wholesale customers": [[WHOLESALE]] * 2, "QM7": [[QM7]] * 2,
+             "SqueezeNet 1.1": [[SQUEEZENET], []]}
+    for title, kind in (("leaves, photographs", "color"), ("leaves, cut-outs", "segmented")):
+        parts[title] = [frames[key][kind].to_list() for key in ("real", "sample")]
+    for title, (names, stand_ins) in parts.items():
+        looked = [files.look(files.registry()[name]) for name in names]
+        places = Counter(place or ("missing" if wanted == "sample" else "address") for _, place, _ in looked)
+        if wanted == "sample" and title != "SqueezeNet 1.1":
+            places = ["sample" if files.sample(stand_ins) else "missing"]
+        wrong = [f"{place} of {name!r}: {what}" for name, (_, _, problems) in zip(names, looked, strict=True)
+                 for place, what in problems.items() if what not in (None, "not there")]
+        source = ", ".join(places if len(places) == 1 else [f"{n} {place}" for place, n in places.items()])
+        size = sum(files.registry()[name].bytes for name in names) / 1e6
+        rows.append((title, len(names), round(size, 2), source, "; ".join(wrong[:1])))
+    weights = network_weights("vgg16")
+    place = "address" if not weights else "cache" if files.cache_folder() in weights.parents else "mirror"
+    rows.append(("VGG-16", 1, 528.0, place, "" if weights else "only if asked for, by torchvision"))
+    return pd.DataFrame(rows, columns=["data", "files", "MB", "source", "note"])

@@ -1,0 +1,236 @@
+"""Find, verify and download registered files: cache folder, mirror folder, official address, sample.
+
+Which bytes are the right ones is said by data/registry.toml and data/leaves.csv; size and sha256 are checked
+whenever a file is asked for. Environment: DATA = auto, real (never the sample) or sample (never the network);
+COURSE_MIRROR = mirror folder, relative to the repository (../shared/data); COURSE_DATA = cache folder
+(data/raw, or the user's cache directory where `helpers` is installed without the repository).
+"""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+import pooch
+
+from helpers.runtime import progress
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKOUT = (ROOT / "pyproject.toml").is_file()
+FOLDER = ROOT / "data" if CHECKOUT else Path(__file__).resolve().parent / "data"  # a built package carries it
+LEAF_FOLDERS = {"black rot": "Apple___Black_rot", "healthy": "Apple___healthy"}
+LEAF_ENDINGS = {"color": ".JPG", "segmented": "_final_masked.jpg"}
+
+TIMEOUT = 20  # seconds without a byte
+PAUSES = (1, 4)  # seconds before the second and the third attempt
+THREADS = 6
+STALE = 3600  # seconds after which a partial download counts as left behind
+
+
+@dataclass(frozen=True)
+class File:
+    """A registered file: name below the cache or mirror folder, size, sha256, official address."""
+
+    name: str
+    bytes: int
+    sha256: str
+    address: str
+
+
+def cache_folder():
+    """Folder that downloads go to: COURSE_DATA, else data/raw, else the user's cache directory."""
+    default = ROOT / "data" / "raw" if CHECKOUT else pooch.os_cache("open-the-black-box")
+    return Path(os.environ.get("COURSE_DATA") or default).expanduser().absolute()
+
+
+def mirror_folder():
+    """Folder with the same files that is only read: COURSE_MIRROR, else ../shared/data, else None."""
+    given = os.environ.get("COURSE_MIRROR") or ("../shared/data" if CHECKOUT else None)
+    return Path(os.path.normpath(ROOT / Path(given).expanduser())) if given else None
+
+
+def mode():
+    """DATA from the environment: "auto", "real" or "sample"; ValueError for anything else."""
+    value = os.environ.get("DATA") or "auto"
+    if value not in ("auto", "real", "sample"):
+        raise ValueError(f"DATA: {value!r} is not known; allowed are 'auto', 'real' and 'sample'")
+    return value
+
+
+@lru_cache
+def registry():
+    """Every registered file, as a dict from its name to its File."""
+    table = tomllib.loads((FOLDER / "registry.toml").read_text("utf-8"))
+    files = [File(**entry) for part in table.values() for entry in part.get("files", [])]
+    leaves = manifest()
+    for kind, prefix in (("color", ""), ("segmented", "cutout_")):
+        columns = (leaves[column].to_list() for column in (kind, prefix + "bytes", prefix + "sha256"))
+        files += [File(name, size, digest, table["leaves"]["address"] + quote(name.removeprefix("leaves/")))
+                  for name, size, digest in zip(*columns, strict=True)]
+    return {file.name: file for file in files}
+
+
+@lru_cache
+def manifest(folder=FOLDER):
+    """leaves.csv of a folder, with the names of photograph and cut-out in the columns color and segmented."""
+    frame = pd.read_csv(folder / "leaves.csv")
+    for kind, ending in LEAF_ENDINGS.items():
+        frame[kind] = [f"leaves/{kind}/{LEAF_FOLDERS[label]}/{file.removesuffix('.JPG')}{ending}"
+                       for label, file in zip(frame["label"], frame["file"], strict=True)]
+    return frame
+
+
+def problem(path, file):
+    """None for a file that is whole and right, else what is wrong with it."""
+    try:
+        status = os.stat(path)
+        if status.st_size != file.bytes:
+            return f"{status.st_size} bytes instead of {file.bytes}"
+        digest = _digest(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    except (FileNotFoundError, NotADirectoryError):
+        return "not there"
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return None if digest == file.sha256 else f"sha256 {digest[:8]}... instead of {file.sha256[:8]}..."
+
+
+@cache
+def _digest(path, *unchanged):
+    """sha256 of a file, computed once per process while its size and dates stay the same."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def look(file):
+    """(path, place, problems by place) of the verified file; path and place are None where nobody has it."""
+    problems = {}
+    for place, folder in (("cache", cache_folder()), ("mirror", mirror_folder())):
+        if folder is not None:
+            problems[place] = problem(folder / file.name, file)
+            if problems[place] is None:
+                return folder / file.name, place, problems
+    return None, None, problems
+
+
+def sample(names):
+    """Paths below data/sample that stand in for the names, or None where one is missing."""
+    paths = [FOLDER / "sample" / name for name in names]
+    return paths if paths and all(path.is_file() for path in paths) else None
+
+
+def locate(names, stand_ins=None):
+    """Verified paths of registered files and their common source, ([path, ...], "real" or "sample").
+
+    stand_ins: the names below data/sample to fall back on (default: the same names). Networks have none.
+    Raises KeyError for a name that is not registered; FileNotFoundError, in one line that says what was tried
+    and what helps, where a file cannot be had.
+    """
+    known, wanted = registry(), mode()
+    for name in names:
+        if name not in known:
+            raise KeyError(f"name: {name!r} is not registered; allowed is what data/registry.toml and "
+                           "data/leaves.csv list")
+    weights = all(name.startswith("networks/") for name in names)
+    substitutes = None if weights else sample(names if stand_ins is None else stand_ins)
+    try:
+        if wanted == "sample" and not weights:
+            raise FileNotFoundError(f"DATA: 'sample' is set, but data/sample has nothing for {names[0]!r}; "
+                                    "allowed here are 'auto' and 'real'")
+        return _real([known[name] for name in names], online=wanted != "sample"), "real"
+    except FileNotFoundError:
+        if substitutes is None or wanted == "real":
+            raise
+        return substitutes, "sample"
+
+
+def _real(files, online):
+    found = {file: look(file) for file in files}
+    for file, (_, _, problems) in found.items():
+        if problems["cache"] not in (None, "not there"):
+            problems["cache"] += _delete(cache_folder() / file.name)
+    missing = [file for file, (path, _, _) in found.items() if path is None]
+    got = _download_all(missing) if online else dict.fromkeys(missing, "DATA=sample forbids the network")
+    for file, result in got.items():
+        if isinstance(result, str):
+            more = f" and up to {len(missing) - 1} more" if len(missing) > 1 else ""
+            tried = "; ".join(f"{place}: {what}" for place, what in found[file][2].items() if what)
+            raise FileNotFoundError(
+                f"data: {file.name!r}{more} cannot be had ({tried}; {result}); set COURSE_MIRROR to a folder "
+                f"that holds it, put it at {cache_folder() / file.name}, or go online")
+    return [found[file][0] or got[file] for file in files]
+
+
+def _download_all(files):
+    """By file, its path or in words what went wrong; the first failure stops it, what arrived stays."""
+    got = {}
+    with ThreadPoolExecutor(THREADS) as pool:
+        jobs = {pool.submit(_download, file): file for file in files}
+        try:
+            for job in progress(as_completed(jobs), "downloading", total=len(jobs)) if jobs else ():
+                got[jobs[job]] = job.result()
+                if isinstance(job.result(), str):
+                    break
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return got
+
+
+def _download(file):
+    """Bring a file from its official address into the cache: its path, or in words what went wrong.
+
+    It is written beside the target under a name of its own, verified, then renamed. So two processes may do
+    it at once, and whatever is interrupted leaves nothing under the final name.
+    """
+    target = cache_folder() / file.name
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for old in target.parent.glob(".*.part"):
+            with contextlib.suppress(OSError):  # another process may just have renamed it
+                if time.time() - old.stat().st_mtime > STALE:
+                    old.unlink()
+        wrong = _transfer(file, partial)
+        if wrong:
+            return f"{file.address}: {wrong}{_delete(partial)}"
+        os.replace(partial, target)
+        return target
+    except OSError as error:
+        return f"cache folder {target.parent} cannot be written, {error.strerror or error}; set COURSE_DATA"
+    finally:
+        _delete(partial)
+
+
+def _transfer(file, partial):
+    """Download, in up to three attempts where a new one may help: None, or in words what went wrong."""
+    import requests
+
+    for pause in (*PAUSES, None):
+        try:
+            pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=2**16)(file.address, partial, None)
+            wrong, again = problem(partial, file), partial.stat().st_size < file.bytes
+        except requests.HTTPError as error:
+            code = error.response.status_code
+            wrong, again = f"HTTP {code}", code >= 500 or code == 429
+        except requests.RequestException as error:
+            late = isinstance(error, requests.Timeout) or "timed out" in str(error)
+            wrong = f"no byte for {TIMEOUT} s" if late else f"connection failed ({type(error).__name__})"
+            again = True
+        if not wrong or not again or pause is None:
+            return wrong
+        time.sleep(pause)
+
+
+def _delete(path):
+    try:
+        path.unlink()
+    except OSError:
+        return ""
+    return " (deleted)"
