@@ -189,23 +189,6 @@ def split(folds, k):
     return np.delete(folds, k, axis=0).ravel().astype(int), folds[k].astype(int)
 
 
-def check_energies(energies, charges):
-    """Return energies (n,) unchanged if they can be atomization energies in kcal/mol.
-
-    Raises ValueError where one is not finite, or outside -160 to -40 kcal/mol per atom (other unit or sign).
-    """
-    energies, atoms = np.asarray(energies), np.count_nonzero(charges, axis=-1)
-    if energies.shape != atoms.shape:
-        raise ValueError(f"energies: shape {energies.shape} is not allowed; allowed is {atoms.shape}")
-    per_atom = energies / atoms
-    wrong = np.flatnonzero(~((per_atom > -160) & (per_atom < -40)))
-    if wrong.size:
-        m = wrong[0]
-        raise ValueError(f"energies: {energies[m]:.6g} for {atoms[m]} atoms (molecule {m}); "
-                         "allowed are -160 to -40 kcal/mol per atom, so check unit and sign")
-    return energies
-
-
 def fold_moments(X, t, folds):
     """Return S (5, d, d) and s (5, d), X^T X and X^T t of each fold: a training set's are sums over folds."""
     X, t = np.asarray(X, dtype=float), np.asarray(t, dtype=float)
