@@ -43,8 +43,8 @@ def photographs(folder):
                    "cutout_bytes": len(mask), "cutout_sha256": hashlib.sha256(mask).hexdigest()}
 
 
-def manifest(folder):
-    frame = pd.DataFrame(photographs(folder)).sort_values(["label", "number"], ignore_index=True)
+def assign(frame):
+    """Add leaf, session and split to a frame of label and number, sorted by both."""
     healthy = frame.loc[frame["label"] == "healthy", "number"].to_list()
     starts = {"black rot": LEAVES, "healthy": healthy[:len(healthy) // BLOCK * BLOCK:BLOCK]}
     pairs = list(zip(frame["label"], frame["number"], strict=True))
@@ -60,4 +60,5 @@ def manifest(folder):
 
 
 if __name__ == "__main__":
-    manifest(Path(sys.argv[1])).to_csv(Path(__file__).parent / "leaves.csv", index=False, lineterminator="\n")
+    frame = pd.DataFrame(photographs(Path(sys.argv[1]))).sort_values(["label", "number"], ignore_index=True)
+    assign(frame).to_csv(Path(__file__).parent / "leaves.csv", index=False, lineterminator="\n")

@@ -15,6 +15,7 @@ SQUEEZENET = "networks/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
 SPENDINGS = ["Fresh", "Milk", "Grocery", "Frozen", "Detergents_Paper", "Delicassen"]
 CODES = {"Channel": ["Horeca", "Retail"], "Region": ["Lisbon", "Oporto", "Other"]}  # codes 1, 2, 3
 ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 16: "S"}
+ARRAYS = {"R": "coordinates", "Z": "charges", "T": "energies", "P": "folds"}  # qm7.mat's keys and ours
 PER_ATOM = (-200, -15)  # atomization energies in kcal/mol; in eV, Hartree or kJ/mol they fall outside
 UNITS = {"Hartree": 1 / 627.5, "eV": 1 / 23.06, "kJ/mol": 4.184}  # of one kcal/mol
 SPLITS = ("train", "validation", "test")
@@ -87,20 +88,23 @@ def check_wholesale(frame, name="frame"):
 def load_qm7(path=None):
     """7,165 molecules of up to seven heavy atoms (C N O S) with atomization energies, as Molecules.
 
-    path: an own .mat file with the keys R, Z, T and P instead. X is not read: its rows are sorted, so they do
-    not line up with R and Z. Raises ValueError for a missing key or arrays that check_molecules refuses.
+    path: own molecules instead, a .mat file with the keys R, Z, T and P or an .npz file with the names of
+    Molecules. X is not read: its rows are sorted, so they do not line up with R and Z.
+    Raises ValueError for a missing key or arrays that check_molecules refuses.
     """
     from scipy.io import loadmat
 
-    (path,), source = ([Path(path)], "own") if path else files.locate([QM7])
-    file = loadmat(path, variable_names=["R", "Z", "T", "P"])
-    for key in "RZTP":
-        if key not in file:
-            raise ValueError(f"path: '{path}' has no key {key!r}; needed are R, Z, T and P")
-    arrays = [file[key].astype(kind) for key, kind in (("R", float), ("Z", int), ("T", float), ("P", int))]
-    arrays[2] = arrays[2].ravel()
-    check_molecules(*arrays)
-    return Molecules(*arrays, source)
+    (path,), source = ([Path(path)], "own") if path else files.locate([QM7], ["molecules.npz"])
+    keys = list(ARRAYS.values() if path.suffix == ".npz" else ARRAYS)
+    file = np.load(path) if path.suffix == ".npz" else loadmat(path, variable_names=keys)
+    missing = [key for key in keys if key not in file]
+    if missing:
+        raise ValueError(f"path: '{path}' has no key {missing[0]!r}; needed are {', '.join(keys)}")
+    coordinates, charges, energies, folds = (file[key] for key in keys)
+    molecules = Molecules(coordinates.astype(float), charges.astype(int), energies.ravel().astype(float),
+                          folds.astype(int), source)
+    check_molecules(molecules.coordinates, molecules.charges, molecules.energies, molecules.folds)
+    return molecules
 
 
 def check_molecules(coordinates, charges, energies=None, folds=None):
@@ -188,7 +192,7 @@ def network_weights(name):
 def describe():
     """One row per data set: where its files would come from now. Verifies what is here, downloads nothing."""
     frames, wanted, rows = _leaves(SPLITS), files.mode(), []
-    parts = {"Wholesale customers": [[WHOLESALE]] * 2, "QM7": [[QM7]] * 2,
+    parts = {"Wholesale customers": [[WHOLESALE]] * 2, "QM7": [[QM7], ["molecules.npz"]],
              "SqueezeNet 1.1": [[SQUEEZENET], []]}
     for title, kind in (("leaves, photographs", "color"), ("leaves, cut-outs", "segmented")):
         parts[title] = [frames[key][kind].to_list() for key in ("real", "sample")]

@@ -21,8 +21,6 @@ from urllib.parse import quote
 import pandas as pd
 import pooch
 
-from helpers.runtime import progress
-
 ROOT = Path(__file__).resolve().parents[1]
 CHECKOUT = (ROOT / "pyproject.toml").is_file()
 FOLDER = ROOT / "data" if CHECKOUT else Path(__file__).resolve().parent / "data"  # a built package carries it
@@ -173,8 +171,13 @@ def _download_all(files):
     got = {}
     with ThreadPoolExecutor(THREADS) as pool:
         jobs = {pool.submit(_download, file): file for file in files}
+        finished = as_completed(jobs)
+        if len(jobs) > 1:
+            from helpers.runtime import progress  # imports torch, which takes seconds
+
+            finished = progress(finished, "downloading", total=len(jobs))
         try:
-            for job in progress(as_completed(jobs), "downloading", total=len(jobs)) if jobs else ():
+            for job in finished:
                 got[jobs[job]] = job.result()
                 if isinstance(job.result(), str):
                     break
