@@ -44,7 +44,7 @@ def load_wholesale(path=None):
     path: an own CSV file with the same columns instead. frame.attrs["source"] is "real", "sample" or "own".
     Raises ValueError for a table that check_wholesale refuses.
     """
-    (path,), source = ([Path(path)], "own") if path else files.locate([WHOLESALE])
+    (path,), source = ([Path(path)], "own") if path else files.locate([WHOLESALE], ["customers.csv"])
     try:
         frame = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -192,7 +192,7 @@ def network_weights(name):
 def describe():
     """One row per data set: where its files would come from now. Verifies what is here, downloads nothing."""
     frames, wanted, rows = _leaves(SPLITS), files.mode(), []
-    parts = {"Wholesale customers": [[WHOLESALE]] * 2, "QM7": [[QM7], ["molecules.npz"]],
+    parts = {"Wholesale customers": [[WHOLESALE], ["customers.csv"]], "QM7": [[QM7], ["molecules.npz"]],
              "SqueezeNet 1.1": [[SQUEEZENET], []]}
     for title, kind in (("leaves, photographs", "color"), ("leaves, cut-outs", "segmented")):
         parts[title] = [frames[key][kind].to_list() for key in ("real", "sample")]

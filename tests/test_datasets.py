@@ -261,8 +261,12 @@ def place(tmp_path, monkeypatch, server):
     monkeypatch.setitem(files.registry(), NAME, file)
     monkeypatch.setattr(files, "FOLDER", tmp_path / "data")
     monkeypatch.setattr(files, "PAUSES", (0.01, 0.02))
-    monkeypatch.setattr(files, "TIMEOUT", 0.3)
     return tmp_path
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(files, "TIMEOUT", 0.5)
 
 
 def put(folder, content, name=NAME):
@@ -318,10 +322,11 @@ def test_mirror_path_is_relative_to_the_repository(monkeypatch):
         (status(403), 1, "HTTP 403"),
         (status(500), 3, "HTTP 500"),
         (status(429), 3, "HTTP 429"),
-        (stalled, 3, "no byte for 0.3 s"),
-        (silent, 3, "no byte for 0.3 s"),
+        (stalled, 3, "no byte for 0.5 s"),
+        (silent, 3, "no byte for 0.5 s"),
     ],
 )
+@pytest.mark.usefixtures("impatient")
 def test_failed_download_leaves_nothing_and_says_why(place, server, answer, attempts, says):
     server.answers = [answer]
     with pytest.raises(FileNotFoundError, match=says) as caught:
@@ -335,6 +340,7 @@ def test_failed_download_leaves_nothing_and_says_why(place, server, answer, atte
     assert not [path for path in place.rglob("*") if path.is_file()]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("first", [truncated, short, status(500), status(503), stalled, silent])
 def test_second_attempt_recovers(place, server, first):
     server.answers = [first, whole]
@@ -365,6 +371,7 @@ def test_corrupted_cache_file_is_deleted_and_named_where_nothing_replaces_it(pla
 
 
 def test_file_that_is_spoilt_after_it_was_found_good_is_noticed(place, server):
+    datasets.fetch(NAME)
     path = datasets.fetch(NAME)
     path.write_bytes(GOOD[::-1])
     assert datasets.fetch(NAME).read_bytes() == GOOD
@@ -384,6 +391,7 @@ def test_corrupted_mirror_file_is_passed_over_and_stays(place, server):
 def test_cache_that_is_a_file_gives_a_clear_error(place):
     (place / "cache").write_text("in the way")
     message = failure()
+    assert "cache: not there" in message
     assert "cannot be written" in message
     assert "set COURSE_DATA" in message
 
@@ -426,6 +434,15 @@ except FileNotFoundError as error:
 """
     return subprocess.Popen([sys.executable, "-c", code], cwd=files.ROOT, text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, **options)
+
+
+def test_file_appears_under_its_name_only_by_renaming(place, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files.os, "replace", refuse)
+    assert "cannot be written, Input/output error" in failure()
+    assert not [path for path in place.rglob("*") if path.is_file()]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX resource limits")
