@@ -29,6 +29,7 @@ TEST_THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA
 NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 300 -p tools.tolerance
 
 .PHONY: all env data notebooks summary test unit check refresh lab doctor lint bench lock clean FORCE
+.PHONY: student grade grade-mine term
 .DELETE_ON_ERROR:
 
 all: env data
@@ -85,5 +86,9 @@ lock:
 		--no-emit-index-url -q -o requirements.lock
 	$(BIN)/python tools/environment.py --conda
 
+student: env
+	@$(BIN)/python -m tools.student $(NB) $(if $(FORCE),--force)
+
+# Student copies are somebody's work: clean leaves them alone.
 clean:
-	rm -rf build
+	@for path in build/* ; do [ "$$path" = build/student ] || rm -rf "$$path"; done

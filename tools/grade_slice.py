@@ -1,0 +1,134 @@
+"""Which cells of a notebook its checks need: a slice by names, so that grading skips the rest.
+
+A cell binds names, loads names (also inside its functions) and touches names (`frame["x"] = 1`,
+`model.fit(X)`, `np.fill_diagonal(z, 0)`). From the checks and the student's cells backwards, every cell above
+that binds or touches a name which is needed is kept, with what it needs itself. What the analysis cannot see
+(a call that changes its argument while its result is assigned) shows when the reference is graded through the
+slice: tools.grade does that once per notebook, and takes the whole notebook where the slice is not enough.
+"""
+
+import ast
+import symtable
+from dataclasses import dataclass, field
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+SHOWING = {"print", "display", "show"}  # calls that leave their arguments alone
+DRAWING = {"plt", "sns"}
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+
+
+@dataclass
+class Names:
+    """What a cell binds, loads before it binds it, and touches."""
+
+    binds: set = field(default_factory=set)
+    loads: set = field(default_factory=set)
+    touches: set = field(default_factory=set)
+
+
+def names(source):
+    """The Names of a cell's source; of source that does not compile nothing is known: all sets are empty."""
+    found = Names()
+    try:
+        tree = ast.parse(TransformerManager().transform_cell(source))
+        for statement in tree.body:
+            _statement(statement, found, sure=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return Names()
+    return found
+
+
+def _globals_of(node):
+    """Names that a function, class, comprehension or expression takes from outside itself."""
+
+    def walk(table):
+        inside = table.get_type() != "module"
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and (symbol.is_global() or not inside):
+                yield symbol.get_name()
+        for child in table.get_children():
+            yield from walk(child)
+
+    return set(walk(symtable.symtable(ast.unparse(node), "cell", "exec")))
+
+
+def _stored(node):
+    """Names that a statement binds itself, not those bound in its blocks or in functions."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {node.name}
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    return {
+        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    }
+
+
+def _root(node):
+    """The name at the root of a.b[c].d, or None."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _touched(node):
+    """Names whose objects a simple statement may change."""
+    touched = set()
+    for part in ast.walk(node):
+        if isinstance(part, (ast.Attribute, ast.Subscript)) and isinstance(part.ctx, (ast.Store, ast.Del)):
+            touched.add(_root(part))
+    if isinstance(node, ast.AugAssign):
+        touched.add(_root(node.target))
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        call, root = node.value, _root(node.value.func)
+        if root not in SHOWING | DRAWING:
+            touched.add(root)
+            touched |= {_root(argument) for argument in call.args if isinstance(argument, ast.Name)}
+    return touched - {None}
+
+
+def _statement(node, found, sure):
+    """Add one statement, and those in its blocks, to what is found. sure: it runs in any case."""
+    blocks = [(name, getattr(node, name)) for name in BLOCKS if isinstance(getattr(node, name, None), list)]
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or not blocks:
+        found.loads |= _globals_of(node) - found.binds
+        found.touches |= _touched(node)
+        found.binds |= _stored(node) if sure else set()
+    else:
+        head = [part for name, part in ast.iter_fields(node) if name not in BLOCKS]
+        for part in [item for entry in head for item in (entry if isinstance(entry, list) else [entry])]:
+            for expression in _expressions(part):
+                found.loads |= _globals_of(ast.Expr(expression)) - found.binds
+            if isinstance(part, ast.AST):
+                found.binds |= _stored(part)
+        for _, block in blocks:
+            for inner in block:
+                _statement(inner, found, sure and isinstance(node, (ast.For, ast.With)))
+    if not sure:
+        found.touches |= _stored(node)  # bound perhaps: an earlier value may still be needed
+
+
+def _expressions(part):
+    """The expressions in the head of a block statement: a test, an iterable, a with item, a match subject."""
+    if isinstance(part, ast.withitem):
+        return [part.context_expr]
+    stored = isinstance(getattr(part, "ctx", None), ast.Store)
+    return [part] if isinstance(part, ast.expr) and not stored else []
+
+
+def needed(cells, wanted):
+    """Indices of the cells to keep: the wanted ones and all that they need from above, in order.
+
+    cells: the sources of a notebook's code cells in order; wanted: indices into them.
+    """
+    known = [names(source) for source in cells]
+    keep, missing = set(), {}
+    for index in range(len(cells) - 1, -1, -1):
+        cell = known[index]
+        gives = cell.binds | cell.touches
+        if index in wanted or gives & missing.keys():
+            keep.add(index)
+            for name in cell.binds - cell.touches - cell.loads:
+                missing.pop(name, None)  # everything above that made this name is overwritten here
+            missing.update(dict.fromkeys(cell.loads | cell.touches))
+    return sorted(keep)
