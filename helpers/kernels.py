@@ -1,0 +1,109 @@
+"""Kernels between molecules, and kernel ridge regression with them."""
+
+import numpy as np
+import torch
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+
+def _checked(X, Y, sigma):
+    X = np.asarray(X, dtype=float)
+    Y = X if Y is None else np.asarray(Y, dtype=float)
+    if X.ndim != 2 or Y.ndim != 2 or X.shape[1] != Y.shape[1]:
+        raise ValueError(f"Y: shape {Y.shape} does not match X {X.shape}; allowed are (n, d) and (m, d)")
+    if not (np.isscalar(sigma) and not isinstance(sigma, str) and 0 < sigma < np.inf):
+        raise ValueError(f"sigma: {sigma!r} is not allowed; give a finite number above 0")
+    return X, Y
+
+
+def gaussian_kernel(X, Y=None, sigma=1.0):
+    """Return (n, m): exp(-|x - y|^2 / (2 sigma^2)) of the rows of X (n, d) and Y (m, d), or X with itself.
+
+    Raises ValueError for unlike widths or sigma not above 0.
+    """
+    X, Y = _checked(X, Y, sigma)
+    half = lambda A: 0.5 * np.einsum("nd,nd->n", A, A)
+    kernel = X @ (Y.T / sigma**2)
+    kernel -= half(X / sigma)[:, None]
+    kernel -= half(Y / sigma)
+    return np.exp(np.minimum(kernel, 0, out=kernel), out=kernel)
+
+
+def laplacian_kernel(X, Y=None, sigma=1.0):
+    """Return (n, m): exp(-sum_d |x_d - y_d| / sigma), as `gaussian_kernel`. Distances in float32.
+
+    Raises ValueError for unlike widths or sigma not above 0.
+    """
+    X, Y = (torch.from_numpy(np.asarray(A / sigma, dtype=np.float32)) for A in _checked(X, Y, sigma))
+    return torch.exp(-torch.cdist(X, Y, p=1).double()).numpy()
+
+
+def compress(environments, size):
+    """Return (A, size): the features of environments on their leading principal axes, element by element.
+
+    Distances between atoms of the same element stay nearly the same; sigma and kernel need far less time.
+    Raises ValueError for size not between 1 and the number of features.
+    """
+    features = environments.features
+    if not 1 <= size <= features.shape[1]:
+        raise ValueError(f"size: {size!r} is not allowed; give 1 to {features.shape[1]}")
+    scores = np.empty((len(features), size), np.float32)
+    for element in np.unique(environments.element):
+        rows = np.flatnonzero(environments.element == element)
+        centered = features[rows] - features[rows].mean(0)
+        axes = np.linalg.eigh((centered.T @ centered).astype(float))[1]
+        scores[rows] = centered @ axes[:, ::-1][:, :size].astype(np.float32)
+    return scores
+
+
+def environment_kernel(features, molecule, element, n, sigma, block=32):
+    """Return (n, n): sum over atom pairs of the same element of exp(-|x_i - x_j|^2 / (2 sigma^2)).
+
+    features (A, d), molecule (A,) row from 0 to n - 1 and element (A,) of the atoms. So the prediction is a
+    sum over atoms too. Source: Bartok et al., PRL 104, 136403 (2010). Raises ValueError for unlike lengths,
+    molecule rows out of range or sigma not above 0.
+    """
+    features, molecule, element = np.asarray(features), np.asarray(molecule), np.asarray(element)
+    _checked(features, None, sigma)
+    if not len(features) == len(molecule) == len(element):
+        raise ValueError(f"molecule: lengths {len(features)}, {len(molecule)}, {len(element)} of features, "
+                         "molecule and element differ; allowed are equal lengths")
+    if molecule.size and not 0 <= molecule.min() <= molecule.max() < n:
+        raise ValueError(f"molecule: {molecule.min()} to {molecule.max()} is not allowed; give 0 to {n - 1}")
+    kernel = np.zeros((n, n))
+    for kind in np.unique(element):
+        rows = np.flatnonzero(element == kind)
+        rows = rows[np.argsort(molecule[rows], kind="stable")]
+        _add_atoms(kernel, features[rows].astype(float) / sigma, molecule[rows], block)
+    return kernel
+
+
+def _add_atoms(kernel, x, molecule, block):
+    """Add the atoms of one element, sorted by molecule, in blocks of molecules; mirror the upper half."""
+    half, one = -0.5 * np.einsum("ad,ad->a", x, x)[:, None], np.ones((len(x), 1))
+    left, right = np.hstack([x, half, one]), np.hstack([x, one, half])  # left @ right.T = -|x - x'|^2 / 2
+    present, starts = np.unique(molecule, return_index=True)
+    ends = np.append(starts[1:], len(x))
+    for low in range(0, len(present), block):
+        high = min(low + block, len(present))
+        begin = starts[low]
+        similar = left[begin:ends[high - 1]] @ right[begin:].T
+        np.exp(similar, out=similar)
+        similar = np.add.reduceat(similar, starts[low:high] - begin, axis=0)
+        similar = np.add.reduceat(similar, starts[low:] - begin, axis=1)
+        kernel[np.ix_(present[low:high], present[low:])] += similar
+        kernel[np.ix_(present[high:], present[low:high])] += similar[:, high - low:].T
+
+
+def kernel_ridge(K, t, lam):
+    """Return alpha (n,) = (K + lam I)^-1 t by Cholesky; predictions are K_new @ alpha.
+
+    K (n, n) symmetric; t (n,). Raises ValueError for lam < 0, or where K + lam I is not positive definite.
+    """
+    if not (np.isscalar(lam) and 0 <= lam < np.inf):
+        raise ValueError(f"lam: {lam!r} is not allowed; give a finite number of at least 0")
+    matrix = np.array(K, dtype=float, order="F")
+    matrix[np.diag_indices_from(matrix)] += lam
+    try:
+        return cho_solve(cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False), t)
+    except LinAlgError:
+        raise ValueError(f"lam: {lam!r} leaves K + lam I not positive definite; give a larger one") from None
