@@ -215,7 +215,7 @@ def resampled_scores(X, gamma, resamples=100, replace=True, keep_copies=False, s
             z[np.isinf(z)] = 0
         shift = z.min(axis=1)
         total = counts @ np.exp(gamma * (shift[:, None] - z)).T
-        size = counts.sum(axis=1)[:, None] - (0 if keep_copies else counts[:, rows])
+        size = counts.sum(axis=1)[:, None] - (0 if keep_copies else 1) * counts[:, rows]
         with np.errstate(divide="ignore", invalid="ignore"):
             scores[:, rows] = shift - (np.log(total) - np.log(size)) / gamma
         for b, j in np.argwhere((total < 1e-200) & (size > 0)):  # shift by the nearest row that was drawn

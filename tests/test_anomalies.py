@@ -197,14 +197,14 @@ def test_shapley_axioms_null_player_and_symmetry():
 
 # --- resampling -------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("gamma", [0.1, 1.5, 400.0])
-@pytest.mark.parametrize("replace", [True, False])
-def test_resampled_scores_equal_the_loop(X, gamma, replace):
-    scores = anomalies.resampled_scores(X, gamma, resamples=4, replace=replace, seed=3)
+@pytest.mark.parametrize(("replace", "keep"), [(True, False), (False, False), (True, True)])
+def test_resampled_scores_equal_the_loop(X, gamma, replace, keep):
+    scores = anomalies.resampled_scores(X, gamma, resamples=4, replace=replace, keep_copies=keep, seed=3)
     rng, n = np.random.default_rng(3), len(X)
     for row in scores:
         drawn = rng.choice(n, n if replace else n // 2, replace=replace)
         for j in range(n):
-            others = drawn[drawn != j]  # by original index: no copy of itself
+            others = drawn if keep else drawn[drawn != j]  # by original index: no copy of itself
             z = ((X[others] - X[j]) ** 2).sum(axis=1)
             assert row[j] == pytest.approx(-(logsumexp(-gamma * z) - log(len(others))) / gamma, abs=1e-9)
 
