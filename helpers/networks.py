@@ -1,8 +1,8 @@
 """Pretrained feature extractors: weights, preprocessing, batched features, difference of means."""
 
+import contextlib
 import hashlib
 import os
-import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,13 +12,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from helpers import datasets
+from helpers import datasets, files
 
 NETWORKS = ("squeezenet1_1", "vgg16")
 SIZE = 224  # pixels a side, what both networks were trained on
 MEAN = (0.48235, 0.45882, 0.40784)  # RGB in 0..1; the standard deviation is 1/255 in every channel
-SQUEEZENET = "networks/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
-CACHE = Path(__file__).parents[1] / "data" / "raw" / "cache"
 CACHED_FILES = 12
 VERSION = 1  # part of the cache key: raise it when decoding, preprocessing or an architecture changes
 BATCH = 8  # on a CPU larger batches fall out of the cache and are slower per image
@@ -29,8 +27,8 @@ def load_network(name="squeezenet1_1", weights="imagenet"):
     """Return the convolutional part of a network: evaluation mode, frozen, no in-place ReLU, channels-last.
 
     name: "squeezenet1_1" (224x224 pixels give 512 maps of 13x13) or "vgg16" (512 maps of 7x7).
-    weights: "imagenet", or None for untrained weights drawn from torch's generator.
-    Raises ValueError for another name or weights. Sources: arXiv:1602.07360, arXiv:1409.1556.
+    weights: "imagenet", or None for untrained ones. Raises ValueError for other values of either.
+    Sources: arXiv:1602.07360, arXiv:1409.1556.
     """
     from torchvision import models
 
@@ -40,7 +38,7 @@ def load_network(name="squeezenet1_1", weights="imagenet"):
         raise ValueError(f"weights: {weights!r} is not known; allowed are 'imagenet' and None (untrained)")
     network = getattr(models, name)(weights=None).features
     if weights:
-        network.load_state_dict(_squeezenet_weights() if name == "squeezenet1_1" else _vgg16_weights())
+        network.load_state_dict({"squeezenet1_1": _squeezenet_weights, "vgg16": _vgg16_weights}[name]())
     for module in network.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False  # an in-place ReLU overwrites what a hook or a second pass still needs
@@ -56,7 +54,7 @@ def _squeezenet_weights():
     for fire, index in zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True):
         layers |= {f"fire{fire}/{keras}": f"{index}.{ours}" for keras, ours in parts.items()}
     state = {}
-    with h5py.File(datasets.fetch(SQUEEZENET), "r") as file:
+    with h5py.File(datasets.network_weights("squeezenet1_1"), "r") as file:
         for keras, ours in layers.items():
             kernel, bias = (file[keras][name.decode()][()] for name in file[keras].attrs["weight_names"])
             state[f"{ours}.weight"] = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
@@ -66,17 +64,18 @@ def _squeezenet_weights():
 
 
 def _vgg16_weights():
-    """State of vgg16().features: a features-only file in the mirror, else torchvision's verified download."""
-    from safetensors.torch import load_file
-    from torchvision.models import VGG16_Weights
+    """State of vgg16().features: a features-only file of one's own, else torchvision's verified download."""
+    path = datasets.network_weights("vgg16")
+    if path is None:
+        from torchvision.models import VGG16_Weights
 
-    path = Path(datasets.MIRROR) / "networks" / "vgg16_features.safetensors"
-    if path.exists():
-        state = load_file(path)
-    elif path.with_suffix(".pth").exists():
-        state = torch.load(path.with_suffix(".pth"), weights_only=True)
-    else:
         state = VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(check_hash=True, progress=False)
+    elif path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        state = load_file(path)
+    else:
+        state = torch.load(path, weights_only=True)
     return {key.removeprefix("features."): value for key, value in state.items()
             if not key.startswith("classifier")}
 
@@ -132,18 +131,20 @@ def features(network, images, batch=BATCH, cache=True):
     """Flattened activations of the last layer, (n, d) float32 array, one row per image.
 
     images: paths of photographs (decoded while the network computes), uint8 (n, 3, h, w), or float images
-    that are preprocessed already. cache: keep the result in data/raw/cache under a key made of the image
-    contents, the weights and the code version, so that another notebook does not compute it again.
+    that are preprocessed already. cache: keep the result in the data cache under a key made of the images'
+    contents, the weights and the code version, so that no notebook computes it twice.
     Raises ValueError for no images, and as `read_image` and `preprocess` do.
     """
     if not isinstance(images, torch.Tensor):
         images = [Path(path) for path in images]
     if len(images) == 0:
         raise ValueError("images: an empty list is not allowed; give at least one")
-    file = CACHE / f"features-{_key(network, images)}.npy" if cache else None
-    if file is not None and file.exists():
-        os.utime(file)
-        return np.load(file)
+    file = files.cache_folder() / "features" / f"{_key(network, images)}.npy" if cache else None
+    if file is not None:
+        with contextlib.suppress(OSError, ValueError, EOFError):  # not there, not readable or cut short
+            result = np.load(file)
+            os.utime(file)
+            return result
     place, rows = next(network.parameters()).device, []
     batches = images.split(batch) if isinstance(images, torch.Tensor) else image_batches(images, batch)
     with torch.inference_mode():
@@ -173,19 +174,17 @@ def _key(network, images):
 
 def _store(file, array):
     """Write under a temporary name, then rename; a read-only or full disk costs only the cache."""
-    try:
+    with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=".part", dir=file.parent)
+        partial = file.with_suffix(f".{os.getpid()}.part")
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with open(partial, "wb") as stream:
                 np.save(stream, array)
-            os.replace(name, file)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-        for old in sorted(file.parent.glob("features-*.npy"), key=os.path.getmtime)[:-CACHED_FILES]:
+            os.replace(partial, file)
+        finally:
+            partial.unlink(missing_ok=True)
+        for old in sorted(file.parent.glob("*.npy"), key=os.path.getmtime)[:-CACHED_FILES]:
             old.unlink(missing_ok=True)
-    except OSError:
-        pass
 
 
 def class_folders(root):
