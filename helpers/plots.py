@@ -1,10 +1,14 @@
 """The figures used more than once, one palette for the whole course, and alt text for every picture."""
 
+import json
+from html import escape
 from io import BytesIO
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
-from IPython.display import Image, display
+from IPython.display import HTML, Image, display
+from matplotlib.colors import to_hex
 from PIL import Image as Pictures
 
 PALETTE = sns.color_palette("colorblind")
@@ -31,3 +35,107 @@ def show(figure, alt):
     else:
         display(figure, metadata=metadata)
     plt.close(figure)
+
+
+HEX = PALETTE.as_hex()
+ATOM_STYLE = {1: ("H", "#f4f4f4", 0.45), 6: ("C", "#b0b0b0", 0.62), 7: ("N", HEX[9], 0.62),
+              8: ("O", HEX[3], 0.62), 16: ("S", HEX[8], 0.75)}  # letter, color, radius in bohr
+
+
+def _facing(coordinates, tilt=(0.45, 0.35)):
+    """Turn coordinates (a, 3) so that the molecule lies flat, then tilt it a little (radians)."""
+    centered = coordinates - coordinates.mean(axis=0)
+    axes = np.linalg.svd(centered)[2]
+    axes *= np.where(axes[np.arange(3), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]
+    (cx, cy), (sx, sy) = np.cos(tilt), np.sin(tilt)
+    return centered @ axes.T @ [[1, 0, 0], [0, cx, sx], [0, -sx, cx]] @ [[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]]
+
+
+def molecule_figure(parts, titles, values=None, label="", columns=4, suptitle=None):
+    """Draw molecules as balls and sticks, one panel each; the letters name the elements.
+
+    parts: for each molecule coordinates (a, 3) bohr, charges (a,) and bonds (b, 2), without padding;
+    values: for each molecule one number per bond, which is written on it and sets its color; label: its unit.
+    """
+    rows = -(-len(parts) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(2.5 * columns, 2.6 * rows), squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    flat = np.concatenate(values) if values is not None else np.zeros(1)
+    colors = plt.cm.ScalarMappable(plt.Normalize(flat.min(), flat.max()), "cividis")
+    for m, (coordinates, charges, bonds) in enumerate(parts):
+        ax, place = axes.flat[m], _facing(np.asarray(coordinates, dtype=float))
+        for b, (i, j) in enumerate(bonds):
+            depth = place[[i, j], 2].min() - 0.01
+            color = "0.55" if values is None else colors.to_rgba(values[m][b])
+            ax.plot(*place[[i, j], :2].T, color="0.2", lw=7, zorder=depth - 0.01, solid_capstyle="round")
+            ax.plot(*place[[i, j], :2].T, color=color, lw=5, zorder=depth, solid_capstyle="round")
+            if values is not None:
+                ax.text(*place[[i, j], :2].mean(axis=0), f"{values[m][b]:.0f}", zorder=50, fontsize=8,
+                        ha="center", va="center", bbox={"fc": "white", "alpha": 0.8, "lw": 0, "pad": 0.6})
+        for (x, y, depth), charge in zip(place, charges, strict=True):
+            letter, color, radius = ATOM_STYLE[int(charge)]
+            ax.add_patch(plt.Circle((x, y), radius, facecolor=color, edgecolor="0.2", zorder=depth + 0.02))
+            ax.text(x, y, letter, ha="center", va="center_baseline", fontsize=8, zorder=depth + 0.03)
+        ax.set_title(titles[m], fontsize=10)
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.margins(0.15)
+    if values is not None:
+        figure.colorbar(colors, ax=axes, label=label, shrink=0.8, aspect=15)
+    if suptitle:
+        figure.suptitle(suptitle)
+    return figure
+
+
+TURNABLE = """<canvas width=WIDTH height=320 role=img aria-label="ALT" style="cursor:grab;touch-action:none">
+</canvas>
+<script>
+const atoms = ATOMS, bonds = BONDS, canvas = document.querySelector("canvas"), g = canvas.getContext("2d");
+let a = 0.5, b = 0.4, held = null;
+const scale = 130 / Math.max(...atoms.map(p => Math.hypot(p[0], p[1], p[2]) + 1));
+function draw() {
+  const [ca, sa, cb, sb] = [Math.cos(a), Math.sin(a), Math.cos(b), Math.sin(b)];
+  const at = atoms.map(([x, y, z]) => { const u = ca * x + sa * z, w = ca * z - sa * x;
+    return [canvas.width / 2 + scale * u, 160 - scale * (cb * y - sb * w), cb * w + sb * y]; });
+  const jobs = bonds.map(([i, j, color]) => [Math.min(at[i][2], at[j][2]) - 0.01, () => {
+    for (const [width, style] of [[11, "#333"], [8, color]]) {
+      g.beginPath(); g.moveTo(at[i][0], at[i][1]); g.lineTo(at[j][0], at[j][1]);
+      g.lineWidth = width; g.strokeStyle = style; g.stroke(); } }]);
+  atoms.forEach(([x, y, z, letter, color, radius], k) => jobs.push([at[k][2], () => {
+    g.beginPath(); g.arc(at[k][0], at[k][1], scale * radius, 0, 7); g.fillStyle = color; g.fill();
+    g.lineWidth = 1; g.strokeStyle = "#333"; g.stroke();
+    g.fillStyle = "#000"; g.fillText(letter, at[k][0], at[k][1]); }]));
+  g.fillStyle = "#fff"; g.fillRect(0, 0, canvas.width, 320); g.lineCap = "round";
+  g.font = "13px sans-serif"; g.textAlign = "center"; g.textBaseline = "middle";
+  jobs.sort((p, q) => p[0] - q[0]).forEach(job => job[1]());
+  for (const [i, j, , text] of bonds) { if (!text) continue;
+    const [x, y] = [(at[i][0] + at[j][0]) / 2, (at[i][1] + at[j][1]) / 2];
+    g.fillStyle = "#ffffffcc"; g.fillRect(x - 15, y - 8, 30, 16);
+    g.fillStyle = "#000"; g.fillText(text, x, y); }
+}
+canvas.onpointerdown = e => { held = [e.clientX, e.clientY]; canvas.setPointerCapture(e.pointerId); };
+canvas.onpointerup = () => { held = null; };
+canvas.onpointermove = e => { if (!held) return;
+  a += (e.clientX - held[0]) / 80; b += (e.clientY - held[1]) / 80; held = [e.clientX, e.clientY]; draw(); };
+draw();
+</script>"""
+
+
+def turnable_molecule(coordinates, charges, bonds, alt, values=None, width=420):
+    """Return a picture of one molecule that turns as the mouse drags it: plain HTML, no network, no widget.
+
+    coordinates (a, 3) bohr, charges (a,), bonds (b, 2), without padding; values (b,) colors and labels bonds.
+    """
+    centered = np.asarray(coordinates, dtype=float) - np.mean(coordinates, axis=0)
+    atoms = [[*np.round(place, 3).tolist(), *ATOM_STYLE[int(charge)]]
+             for place, charge in zip(centered, charges, strict=True)]
+    if values is None:
+        sticks = [[int(i), int(j), "#8c8c8c", ""] for i, j in bonds]
+    else:
+        colors = plt.cm.ScalarMappable(plt.Normalize(min(values), max(values)), "cividis").to_rgba(values)
+        sticks = [[int(i), int(j), to_hex(color), f"{value:.0f}"]
+                  for (i, j), color, value in zip(bonds, colors, values, strict=True)]
+    page = TURNABLE.replace("WIDTH", str(width)).replace("ALT", escape(alt))
+    page = page.replace("ATOMS", json.dumps(atoms)).replace("BONDS", json.dumps(sticks))
+    return HTML(f'<div><iframe srcdoc="{escape(page)}" title="{escape(alt)}" width="{width + 20}" '
+                'height="345" style="border:0"></iframe></div>')

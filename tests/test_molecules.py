@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from sklearn.linear_model import Ridge
 
 from helpers import molecules as mol
+from helpers import plots
 
 CENTERS, WIDTH = np.linspace(0.5, 6, 12), 0.3
 METHANE = 2.06 / np.sqrt(3) * np.array([[0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
@@ -164,3 +165,15 @@ def test_bad_input_gives_one_line_that_names_it(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_pictures_show_every_atom_bond_and_value():
+    charges, star = np.array([6, 1, 1, 1, 1]), mol.bonds(METHANE, [6, 1, 1, 1, 1])
+    figure = plots.molecule_figure([(METHANE, charges, star)], ["methane"], values=[[-99.0, -98, -97, -96]])
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert sorted(shown) == sorted([*"CHHHH", "-99", "-98", "-97", "-96"])
+    plots.plt.close(figure)
+    page = plots.turnable_molecule(METHANE, charges, star, alt='a "star"').data
+    assert page.count("#f4f4f4") == 4
+    assert "http" not in page
+    assert 'title="a &quot;star&quot;"' in page
