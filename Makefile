@@ -4,6 +4,9 @@
 #   make test                the project's tests, and nbval over every notebook
 #   make lab                 JupyterLab on the notebooks
 #   make check NB=22         nbval on one notebook        make refresh NB=22   accept its new outputs
+#   make student             student copies in build/student (NB=22: only this one)
+#   make grade-mine NB=22    check your own copy          make grade SUBMISSIONS=folder   grade a class
+#   make term                play a term through: release, 30 synthetic submissions, grades
 #   make doctor              what this machine has and what to do about each problem
 #   make lint                ruff                         make bench           speed as ratios in one run
 #   make lock                compile requirements.lock again      make clean   forget results, keep data and .venv
@@ -88,6 +91,18 @@ lock:
 
 student: env
 	@$(BIN)/python -m tools.student $(NB) $(if $(FORCE),--force)
+
+grade: env
+	$(if $(SUBMISSIONS),,$(error SUBMISSIONS: say where the submissions are, for example SUBMISSIONS=submissions))
+	@$(BIN)/python -m tools.grade "$(SUBMISSIONS)" $(if $(REPORTS),--reports "$(REPORTS)") \
+		$(if $(NB),--notebooks $(NB)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
+
+grade-mine: env
+	$(if $(NB),,$(error NB: say which notebook to check, for example make grade-mine NB=22))
+	@$(BIN)/python -m tools.grade_mine $(NB) $(if $(FILE),"$(FILE)")
+
+term: env
+	@$(BIN)/python -m tools.term $(if $(JOBS),--jobs $(JOBS))
 
 # Student copies are somebody's work: clean leaves them alone.
 clean:

@@ -1,0 +1,441 @@
+"""Grading: partial credit, and a class in which some submissions do their worst.
+
+The hostile class is graded once, two at a time, by the same function that `make grade` calls; each test then
+looks at one student. Every submission answers the second exercise correctly: what goes wrong in the first
+must not reach it.
+"""
+
+import copy
+import csv
+import json
+import socket
+import threading
+
+import nbformat
+import pytest
+
+from helpers import course
+from tools import grade, grade_sandbox
+from tools.notebooks import ROOT
+
+LIMITS = {"seconds": 4, "memory": 1500, "run_seconds": 120, "disk": 100}
+isolated = pytest.mark.skipif(not grade_sandbox.available(), reason="this machine has no namespaces")
+
+
+def cell(source, identifier, tags=(), output=None, **metadata):
+    new = nbformat.v4.new_code_cell(source, id=identifier, metadata={"tags": list(tags), **metadata})
+    new.execution_count = 1
+    new.outputs = [nbformat.v4.new_output("stream", name="stdout", text=output)] if output else []
+    return new
+
+
+def exercise(identifier, source, points):
+    name = identifier.replace(".", "-")
+    return cell(source, f"exercise-{name}", ["exercise"], course={"id": identifier, "points": points})
+
+
+def check(identifier, place, source, points, message, output=None):
+    name = f"check-{identifier.replace('.', '-')}-{place:02d}"
+    about = {"for": identifier, "points": points, "message": message}
+    return cell(source, name, ["nbval-check-output" if output else "hidden"], output, course=about)
+
+
+def reference():
+    """Two exercises of 3 and 2 points; the first has a visible check of 2 points and a hidden one of 1."""
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    book.cells = [
+        nbformat.v4.new_markdown_cell("# 98 Exam", id="text-98-01"),
+        cell("SEED = 0", "code-98-01", ["parameters"]),
+        cell("import numpy as np\n\nfrom helpers import course", "code-98-02"),
+        cell("values = np.arange(3.0)\nprint(values)", "code-98-03", ["nbval-check-output"], "[0. 1. 2.]\n"),
+        cell("raise SystemError('needed by no check, must not run')", "code-98-04"),
+        exercise("98.1", "def twice(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION", 3),
+        check("98.1", 1, "print(twice(values))\nprint(twice(0.25))", 2, "Two times x.", "[0. 2. 4.]\n0.5\n"),
+        check(
+            "98.1", 2, "assert np.allclose(twice(np.array([-7.0, 5.5])), [-14, 11])\n"
+            "assert course.same_code(str(twice(8)), '16')\nassert twice('secret') == 'secretsecret'",
+            1, "Other arguments than those shown.",
+        ),
+        exercise("98.2", "def half(x):\n    ### BEGIN SOLUTION\n    return x / 2\n    ### END SOLUTION", 2),
+        check("98.2", 1, "print(half(3))", 1, "Half of x.", "1.5\n"),
+        check("98.2", 2, "assert half(9) == 4.5", 1, "Half of other numbers."),
+    ]  # fmt: skip
+    return book
+
+
+def by_id(book):
+    return {one.id: one for one in book.cells}
+
+
+def answered(first=None, second="def half(x):\n    return x / 2"):
+    """A student's copy with these answers."""
+    book = course.student_copy(reference())
+    if first is not None:
+        by_id(book)["exercise-98-1"].source = first
+    if second is not None:
+        by_id(book)["exercise-98-2"].source = second
+    return book
+
+
+def inside(lines):
+    """A right function whose body runs these lines first."""
+    body = "\n".join(f"    {line}" for line in lines.strip().splitlines())
+    return f"def twice(x):\n{body}\n    return 2 * x"
+
+
+RIGHT = "def twice(x):\n    return x + x"
+OVERWRITE = """import builtins, sys
+import numpy as np
+from helpers import course
+np.allclose = np.all = np.array_equal = lambda *args, **kwargs: True
+course.same_code = lambda *args: True
+builtins.print = lambda *args, **kwargs: sys.stdout.write("[0. 2. 4.]\\n0.5\\n")
+builtins.AssertionError = SystemExit
+builtins.str = lambda x: "16"
+sys.modules["numpy"].allclose = lambda *args, **kwargs: True
+shell = get_ipython()
+shell.showtraceback = shell.showsyntaxerror = lambda *args, **kwargs: None
+shell.run_cell = shell.run_cell_async = lambda *args, **kwargs: None
+import atexit
+atexit.register(lambda: print("[0. 2. 4.]"))
+def twice(x):
+    return None"""
+EQUAL = """class Anything(float):
+    def _yes(self, *args, **kwargs): return True
+    __eq__ = __ne__ = __lt__ = __gt__ = __le__ = __ge__ = __bool__ = __call__ = _yes
+    def __str__(self): return "16"
+    __repr__ = __str__
+    def __array__(self, *args, **kwargs):
+        import numpy
+        return numpy.array([-14.0, 11.0])
+    def __hash__(self): return 1
+def twice(x):
+    return Anything(1)"""
+FORGE = """import ctypes, glob, os
+def twice(x):
+    kernel = get_ipython().kernel
+    for kind, content in (("stream", {"name": "stdout", "text": "[0. 2. 4.]\\n0.5\\n"}),
+                          ("status", {"execution_state": "idle"})):
+        try: kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent())
+        except Exception: pass
+    found, parent = glob.glob("/tmp/course-*/k/s/*"), os.getppid()
+    for name in ("mem", "environ", "maps", "root/etc/passwd"):
+        try: found.append(open(f"/proc/{parent}/{name}"))
+        except OSError: pass
+    for name in os.listdir(f"/proc/{parent}/fd"):
+        try: found.append(os.readlink(f"/proc/{parent}/fd/{name}"))
+        except OSError: pass
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(16, parent, 0, 0) != -1: found.append("traced")
+    if libc.unshare(0x10000000) != -1: found.append("became root")
+    return f"found {found}"
+"""
+LOOK = """import os, sys
+def twice(x):
+    found = []
+    for place, folders, files in os.walk("/"):
+        folders[:] = [name for name in folders if name not in ("proc", "usr", "lib", "site-packages", "dev")]
+        found += [name for name in files if name.endswith((".ipynb", ".jsonl")) or name == "test_grade.py"]
+    for number in os.listdir("/proc"):
+        if number.isdigit() and int(number) != os.getpid():
+            try: found += [1] if b"COURSE_GRADE=" in open(f"/proc/{number}/environ", "rb").read() else []
+            except OSError: pass
+    return f"found {found}"
+"""
+HOSTILE = {
+    "loops": inside("while True: pass"),
+    "loops-at-once": "while True: pass",
+    "allocates": inside("import numpy\nhuge = numpy.ones(10 * 2**27)"),
+    "forks": inside("import os, time\nfor _ in range(2000):\n    if os.fork() == 0: time.sleep(60)"),
+    "exits-hard": inside("import os\nos._exit(0)"),
+    "exits": inside("import sys\nsys.exit(0)"),
+    "exits-at-once": "import sys\nsys.exit()",
+    "kills": inside("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nos.kill(os.getpid(), 9)"),
+    "restarts": inside("get_ipython().kernel.do_shutdown(True)\nimport os\nos._exit(1)"),
+    "overwrites": OVERWRITE,
+    "equals": EQUAL,
+    "forges": FORGE,
+    "looks": LOOK,
+    "prints": inside("print('x' * 50_000_000)"),
+    "returns-much": "def twice(x):\n    return 'x' * 50_000_000",
+    "returns-deep": "def twice(x):\n    for _ in range(100_000): x = [x]\n    return x",
+    "warns": inside("import warnings, sys\nwarnings.warn('careful')\nprint('noise')\nsys.stderr.write('no')"),
+    "hard-codes": "def twice(x):\n    return 0.5 if isinstance(x, float) else np.array([0., 2, 4])",
+    "wrong": "def twice(x):\n    return 3 * x",
+    "syntax": "def twice(x)\n    return 2 * x",
+    "tells": "def twice(x):\n    raise ValueError(f'it was {x}')",
+    "counts": "calls = []\ndef twice(x):\n    calls.append(x)\n    return 2 * x if len(calls) < 3 else None",
+    "recurses": "def twice(x):\n    return twice(x)",
+    "threads": inside("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()"),
+}  # fmt: skip
+
+
+def moved(book):
+    book.cells.reverse()
+
+
+def duplicated(book):
+    book.cells += [copy.deepcopy(one) for one in book.cells if "exercise" in course.tags(one)]
+
+
+def deleted(book):
+    book.cells = [one for one in book.cells if one.id == "exercise-98-2"]
+
+
+def edited(book):
+    for one in book.cells:
+        if one.id.startswith("check"):
+            one.source, one.metadata["course"]["points"] = "pass", 100
+            one.outputs = []
+    book.cells.append(check("98.1", 7, "pass", 50, "free points"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("class")
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A port that listens, and the list of those who called."""
+    callers, listener = [], socket.create_server(("127.0.0.1", 0))
+
+    def listen():
+        while True:
+            try:
+                callers.append(listener.accept())
+            except OSError:
+                return
+
+    threading.Thread(target=listen, daemon=True).start()
+    yield listener.getsockname()[1], callers
+    listener.close()
+
+
+@pytest.fixture(scope="module")
+def graded(folder, server):
+    """{student: result} of the hostile class, and the folder of its reports."""
+    path, inbox, reports = folder / "98_exam.ipynb", folder / "inbox", folder / "reports"
+    nbformat.write(reference(), path)
+    outside = folder / "outside.txt"
+    outside.write_text("untouched")
+    write = f"""for name in ({str(outside)!r}, "/usr/x", {str(ROOT / "helpers" / "x.py")!r}, "/etc/passwd"):
+    try: open(name, "w").write("broken")
+    except OSError: pass"""
+    call = f"""import socket
+for family, address in ((socket.AF_INET, ("127.0.0.1", {server[0]})), (socket.AF_INET, ("1.1.1.1", 53))):
+    try: socket.socket(family, socket.SOCK_STREAM).connect(address)
+    except OSError: pass"""
+    fill = """data = b"0" * 2**20
+for number in range(20):
+    try:
+        with open(f"/tmp/{number}", "wb") as file:
+            for _ in range(60): file.write(data)
+    except OSError: pass"""
+    hostile = {**HOSTILE, "writes": inside(write), "calls": inside(call), "fills": inside(fill)}
+
+    def put(name, book):
+        target = inbox / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(book, bytes):
+            target.write_bytes(book)
+        else:
+            target.write_text(json.dumps(book))  # nbformat would repair duplicated ids
+
+    put("good-first/98_exam.ipynb", answered(RIGHT))
+    for name, source in hostile.items():
+        put(f"{name}/98_exam.ipynb", answered(source))
+    for change in (moved, duplicated, deleted, edited):
+        book = answered(RIGHT)
+        change(book)
+        put(f"{change.__name__}/98_exam.ipynb", book)
+    put("stubs/98_exam.ipynb", answered(None, None))
+    put("renamed/homework (final).ipynb", answered(RIGHT))
+    put("Żółć & Ærø  O'Neill/98_exam.ipynb", answered(RIGHT))
+    put("=cmd|calc.ipynb", answered(RIGHT))
+    put("broken/98_exam.ipynb", json.dumps(answered(RIGHT)).encode()[:-40])
+    put("empty/98_exam.ipynb", b"")
+    put("no-notebook/98_exam.ipynb", b'{"a": [1, 2]}')
+    put("deep/98_exam.ipynb", b"[" * 100_000)
+    put("other/98_exam.ipynb", nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]))
+    put("foreign/report.ipynb", nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]))
+    put("odd/98_exam.ipynb", json.dumps({"nbformat": 4, "cells": [
+        7, {"cell_type": "code", "id": ["x"], "metadata": 3, "source": None},
+        {"cell_type": "code", "metadata": {"course": {"id": ["98.1"]}, "tags": 5}, "source": {}},
+        {"cell_type": "code", "metadata": {"course": {"id": "98.1"}}, "source": RIGHT.splitlines(True)},
+    ]}).encode())  # fmt: skip
+    old = answered(RIGHT)
+    for one in old.cells:
+        del one["id"]
+    old.nbformat_minor = 4
+    put("old-4/98_exam.ipynb", json.dumps(old).encode())
+    sheet = [{"cell_type": "code", "input": one.source, "metadata": one.metadata, "outputs": []}
+             for one in old.cells if one.cell_type == "code"]  # fmt: skip
+    put("old-3/98_exam.ipynb", json.dumps({"nbformat": 3, "worksheets": [{"cells": sheet}]}).encode())
+    (inbox / "links").mkdir()
+    (inbox / "links" / "98_exam.ipynb").symlink_to(path)
+    put("good-last/98_exam.ipynb", answered(RIGHT))
+    students, _ = grade.grade_class(inbox, reports, ["98"], jobs=2, paths=[path], limits=LIMITS)
+    return {name: results["98_exam"] for name, results in students.items()}, reports
+
+
+def points(result):
+    return [row["points"] for row in result["exercises"]]
+
+
+def told(result):
+    """What the first exercise's checks say, visible then hidden."""
+    return [check["detail"] for check in result["exercises"][0]["checks"]]
+
+
+@pytest.mark.parametrize("name", ["good-first", "good-last", "Żółć & Ærø  O'Neill", "renamed", "=cmd|calc"])
+def test_right_answers_earn_everything_whoever_sits_beside(graded, name):
+    result = graded[0][name]
+    assert result["status"] == "graded"
+    assert points(result) == [3, 2]
+    assert [row["outcome"] for row in result["exercises"]] == ["correct", "correct"]
+
+
+def test_stubs_earn_nothing(graded):
+    result = graded[0]["stubs"]
+    assert points(result) == [0, 0]
+    assert [row["outcome"] for row in result["exercises"]] == ["not attempted", "not attempted"]
+
+
+@pytest.mark.parametrize(
+    ("name", "earned", "saying"),
+    [
+        ("loops", 0, "no result after 4 seconds"),
+        ("loops-at-once", 0, "no result after 4 seconds"),
+        ("allocates", 0, "MemoryError"),
+        ("exits-hard", 0, "ended its own process (exit code 0)"),
+        ("exits", 0, "SystemExit: 0"),
+        ("exits-at-once", 0, "SystemExit"),
+        ("restarts", 0, ""),
+        ("overwrites", 0, ""),
+        ("equals", 0, ""),
+        ("prints", 3, ""),
+        ("returns-much", 0, "more than 1000000 characters"),
+        ("returns-deep", 0, "RecursionError"),
+        ("warns", 3, ""),
+        ("hard-codes", 2, ""),
+        ("syntax", 0, "SyntaxError"),
+        ("wrong", 0, ""),
+        ("tells", 0, "ValueError: it was [0. 1. 2.]"),
+        ("counts", 2, ""),
+        ("recurses", 0, "RecursionError"),
+        ("threads", 3, ""),
+        ("fills", 3, ""),
+    ],
+)
+def test_what_each_attack_leads_to(graded, name, earned, saying):
+    result = graded[0][name]
+    assert result["status"] == "graded", result["notes"]
+    assert points(result) == [earned, 2], (result["notes"], result["exercises"][0])
+    assert saying in told(result)[0]
+
+
+@isolated
+def test_killing_the_process_that_checks_does_not_work(graded):
+    assert points(graded[0]["kills"]) == [0, 2]
+    assert "signal 9" in told(graded[0]["kills"])[0]
+
+
+def test_a_fork_bomb_ends_with_its_check(graded):
+    result = graded[0]["forks"]
+    assert points(result)[1] == 2, result
+    if grade_sandbox.available():
+        assert points(result)[0] == 0
+        assert "BlockingIOError" in told(result)[0] or "no result after" in told(result)[0]
+
+
+@isolated
+def test_messages_to_nbval_cannot_be_forged(graded):
+    result = graded[0]["forges"]
+    assert points(result) == [0, 2]
+    assert result["exercises"][0]["checks"][0]["got"].splitlines()[0] == "found []"
+
+
+@isolated
+def test_the_reference_cannot_be_found(graded):
+    assert points(graded[0]["looks"]) == [0, 2]
+    assert graded[0]["looks"]["exercises"][0]["checks"][0]["got"].splitlines()[0] == "found []"
+
+
+@isolated
+def test_nothing_is_written_outside(graded, folder):
+    assert points(graded[0]["writes"]) == [3, 2]
+    assert (folder / "outside.txt").read_text() == "untouched"
+    assert not (ROOT / "helpers" / "x.py").exists()
+
+
+@isolated
+def test_nobody_is_called(graded, server):
+    assert points(graded[0]["calls"]) == [3, 2]
+    assert server[1] == []
+    socket.create_connection(("127.0.0.1", server[0])).close()  # the server would have noticed
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "note"),
+    [
+        ("moved", [3, 2], ""),
+        ("duplicated", [3, 2], "2 cells claim this exercise"),
+        ("deleted", [0, 2], "the exercise's cell is missing"),
+        ("edited", [3, 2], ""),
+        ("odd", [3, 0], "found by its metadata"),
+        ("old-4", [3, 2], "found by its metadata"),
+        ("old-3", [3, 2], "found by its metadata"),
+    ],
+)
+def test_cells_may_be_anywhere(graded, name, expected, note):
+    result = graded[0][name]
+    assert points(result) == expected
+    assert result["possible"] == 5
+    assert note in result["exercises"][0]["note"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "note"),
+    [
+        ("broken", "unreadable", "the file is not a notebook: JSONDecodeError"),
+        ("empty", "unreadable", "the file is empty"),
+        ("no-notebook", "unreadable", "it has no cells"),
+        ("deep", "unreadable", "RecursionError"),
+        ("other", "other notebook", "no exercise of this notebook"),
+        ("foreign", "not submitted", "no notebook of this course: report.ipynb"),
+        ("links", "not submitted", ""),
+    ],
+)
+def test_what_is_no_submission_is_named(graded, name, status, note):
+    result = graded[0][name]
+    assert (result["status"], result["points"], result["possible"]) == (status, 0, 5)
+    assert note in " ".join(result["notes"])
+
+
+def test_reports_tell_everything_but_the_hidden_tests(graded):
+    results, reports = graded
+    assert sorted(path.name for path in reports.iterdir()) == sorted([*results, "grades.csv"])
+    for name in results:
+        for kind in ("json", "md", "html"):
+            text = (reports / name / f"report.{kind}").read_text()
+            assert "secret" not in text, name  # only the hidden check knows this word
+            assert "5.5" not in text, name
+    page = (reports / "hard-codes" / "report.html").read_text()
+    assert "Other arguments than those shown." in page
+    assert "4 of 5 points" in page
+    assert "Two times x." in (reports / "equals" / "report.md").read_text()
+    data = json.loads((reports / "wrong" / "report.json").read_text())
+    shown = data["notebooks"]["98_exam"]["exercises"][0]["checks"][0]
+    assert (shown["expected"], shown["got"]) == ("[0. 2. 4.]\n0.5\n", "[0. 3. 6.]\n0.75\n")
+
+
+def test_the_class_has_one_table(graded):
+    results, reports = graded
+    with open(reports / "grades.csv", newline="") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert len(rows) == len(results)
+    assert rows["good-last"]["percent"] == "100.0"
+    assert [rows["hard-codes"][column] for column in ("98.1", "98.2", "points")] == ["2", "2", "4"]
+    assert "unreadable" in rows["broken"]["remarks"]
+    assert "'=cmd|calc" in rows  # no formula for the instructor's spreadsheet
