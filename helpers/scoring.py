@@ -1,6 +1,7 @@
 """How good is a score, how sure are we, and does a heatmap lie where the truth is?"""
 
 import numpy as np
+import torch
 from scipy import ndimage
 from scipy.stats import rankdata
 
@@ -9,7 +10,7 @@ def _binary(scores, labels):
     """Scores as floats and labels as booleans; ValueError where they do not fit or one class is missing."""
     scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
     if scores.ndim != 1 or scores.shape != labels.shape:
-        raise ValueError(f"labels: shape {labels.shape} is not allowed for scores {scores.shape}; both are (n,)")
+        raise ValueError(f"labels: shape {labels.shape} is not allowed; scores have {scores.shape}")
     if not np.isfinite(scores).all():
         raise ValueError(f"scores: {(~np.isfinite(scores)).sum()} values are not finite; allowed are numbers")
     if labels.all() or not labels.any():
@@ -137,3 +138,50 @@ def border_pixels(images):
     h, w = images.shape[2] - 1, images.shape[3] - 1
     places = [(0, 0), (0, w // 2), (0, w), (h // 2, 0), (h // 2, w), (h, 0), (h, w // 2), (h, w)]
     return np.concatenate([images[:, :, row, column] for row, column in places], axis=1)
+
+
+def paint_lesions(images, masks, count=4, radii=(5, 10), seed=0):
+    """Paint brown spots on leaves, so that the truth is known: (painted uint8 tensor, masks of the spots).
+
+    images: uint8 (n, 3, h, w); masks: boolean (n, h, w), where there is leaf; radii in pixels. Spots lie in
+    the leaf as far as they fit, with a wavy outline, a dark rim and a lighter centre, in the light of the
+    leaf. Equal seeds give equal spots. Raises ValueError for a leaf without pixels.
+    """
+    painted = np.asarray(images).astype(np.float32)
+    truth, generator = np.zeros(np.shape(masks), bool), np.random.default_rng(seed)
+    row, column = np.indices(truth.shape[1:])
+    for picture, leaf, spots in zip(painted, np.asarray(masks, bool), truth, strict=True):
+        if not leaf.any():
+            raise ValueError("masks: a leaf has no pixel; allowed are masks with at least one")
+        depth, light = ndimage.distance_transform_edt(leaf), picture[:, leaf].mean() / 90
+        for _ in range(count):
+            radius = generator.uniform(*radii)
+            inside = np.argwhere(depth * ~spots >= min(1.3 * radius, depth.max()))
+            y, x = inside[generator.integers(len(inside))] if len(inside) else np.argwhere(leaf)[0]
+            angle, phase = np.arctan2(row - y, column - x), generator.uniform(0, 2 * np.pi, 2)
+            wave = 1 + 0.15 * np.sin(2 * angle + phase[0]) + 0.1 * np.sin(3 * angle + phase[1])
+            reach = np.hypot(row - y, column - x) / (radius * wave)
+            colour = np.where(reach > 0.7, [[[80.0]], [[52.0]], [[45.0]]], [[[135.0]], [[100.0]], [[72.0]]])
+            colour = light * colour + generator.normal(0, 6, truth.shape[1:])
+            alpha = np.clip(0.5 + radius * (1 - reach), 0, 1)
+            picture += alpha * (colour - picture)
+            spots |= alpha > 0.5
+    return torch.from_numpy(painted.round().clip(0, 255).astype(np.uint8)), truth
+
+
+def flipping_curve(score, images, heatmaps, reference, patch=16, shares=None):
+    """Scores (n, m) while the patches with the most relevance are replaced by those of `reference`, m steps.
+
+    score: function of images (n, 3, h, w) that returns (n,); reference: tensor like images; shares: share of
+    patches replaced at each step, default 0, 0.1, ..., 1. Samek et al., arXiv:1509.06321 (pixel flipping).
+    """
+    heatmaps, _ = _maps(heatmaps)
+    shares = np.linspace(0, 1, 11) if shares is None else np.asarray(shares)
+    n, h, w = heatmaps.shape
+    tall, wide = -(-h // patch), -(-w // patch)
+    padded = np.pad(heatmaps, ((0, 0), (0, tall * patch - h), (0, wide * patch - w)))
+    blocks = padded.reshape(n, tall, patch, wide, patch).sum((2, 4)).reshape(n, -1)
+    place = np.argsort(np.argsort(-blocks, axis=1, kind="stable"), axis=1).reshape(n, tall, wide)
+    place = place.repeat(patch, 1).repeat(patch, 2)[:, None, :h, :w]
+    steps = [torch.from_numpy(place < round(share * tall * wide)) for share in shares]
+    return np.stack([np.asarray(score(torch.where(step, reference, images))) for step in steps], axis=1)
