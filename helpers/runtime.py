@@ -1,5 +1,6 @@
 """Device, seeds, determinism and progress: what a notebook needs to run the same way anywhere."""
 
+import contextlib
 import os
 import random
 import sys
@@ -46,3 +47,24 @@ def progress(iterable, description, total=None):
     """Wrap an iterable in a tqdm bar that is silent where nobody watches (papermill, nbval, a pipe)."""
     watched = sys.stderr.isatty() or os.environ.get("COURSE_PROGRESS") == "1"
     return tqdm(iterable, desc=description, total=total, disable=not watched)
+
+
+def cache_umap_kernels():
+    """Let numba keep umap-learn's compiled kernels on disk; return how many there are.
+
+    umap-learn compiles for about ten seconds in every new process; cached, only the first one pays. Call it
+    before the first fit. Where numba finds no folder it may write to, the kernels compile as before.
+    """
+    import umap.distances
+    import umap.layouts
+    import umap.umap_
+    import umap.utils
+    from numba.core.dispatcher import Dispatcher
+
+    modules = (umap.distances, umap.layouts, umap.umap_, umap.utils)
+    found = [item for module in modules for item in vars(module).values() if isinstance(item, Dispatcher)]
+    kernels = {id(kernel): kernel for kernel in found}
+    for kernel in kernels.values():
+        with contextlib.suppress(RuntimeError):
+            kernel.enable_caching()
+    return len(kernels)
