@@ -267,6 +267,7 @@ class Child:
     def __init__(self, sources, namespace):
         here, there = socket.socketpair()
         self.end, self.socket, self.others = time.monotonic() + SECONDS, here, processes()
+        self.random = RandomState()
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
@@ -283,7 +284,7 @@ class Child:
         if CHILD is not self:
             raise RuntimeError("this belongs to an earlier check")
         buffer = io.BytesIO()
-        Pickler(buffer, protocol=5).dump((what, target, details, _random_state()))
+        Pickler(buffer, protocol=5).dump((what, target, details, self.random.news()))
         try:
             self.socket.settimeout(max(0.01, self.end - time.monotonic()))
             send(self.socket, buffer.getvalue())
@@ -294,7 +295,7 @@ class Child:
         for position, new in changed:
             with contextlib.suppress(Exception):
                 overwrite(arguments[position], new)
-        _set_random_state(state)
+        self.random.adopt(state)
         return value
 
     def receive(self):
@@ -371,19 +372,39 @@ def overwrite(target, new):
         target.detach().copy_(new)
 
 
-def _random_state():
-    torch = sys.modules.get("torch")
-    numpy = np.random.get_state()  # noqa: NPY002 (the global state is what student code may use)
-    return random.getstate(), numpy, torch.get_rng_state() if torch else None
+class RandomState:
+    """The global random states, which both sides share: what one draws, the other must not draw again."""
 
+    def __init__(self):
+        self.known = self.now()
 
-def _set_random_state(state):
-    with contextlib.suppress(Exception):
-        python, numpy, torch = state
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        if torch is not None:
-            sys.modules["torch"].set_rng_state(torch)
+    def now(self):
+        name, keys, *rest = np.random.get_state()  # noqa: NPY002 (the global state is what students may use)
+        torch = sys.modules.get("torch")
+        return (
+            random.getstate(),
+            (name, keys.tobytes(), *rest),
+            torch.get_rng_state().numpy().tobytes() if torch else None,
+        )
+
+    def news(self):
+        """What changed since the two sides last agreed; None for no change."""
+        before, self.known = self.known, self.now()
+        return tuple(new if new != old else None for new, old in zip(self.known, before, strict=True))
+
+    def adopt(self, news):
+        with contextlib.suppress(Exception):
+            python, numpy, torch = news
+            if python is not None:
+                random.setstate(python)
+            if numpy is not None:
+                name, keys, *rest = numpy
+                np.random.set_state((name, np.frombuffer(keys, np.uint32), *rest))  # noqa: NPY002
+            if torch is not None:
+                import torch as library
+
+                library.set_rng_state(library.frombuffer(bytearray(torch), dtype=library.uint8))
+        self.known = self.now()
 
 
 def send(connection, message):
@@ -475,7 +496,7 @@ class Server:
     """What the forked child does: run the cells, then answer requests until the socket closes."""
 
     def __init__(self, connection):
-        self.connection, self.kept = connection, []
+        self.connection, self.kept, self.random = connection, [], RandomState()
 
     def keep(self, value):
         self.kept.append(value)
@@ -493,7 +514,7 @@ class Server:
             self.answer(lambda: self.execute(sources))
             while True:
                 what, target, details, state = self.load(receive(self.connection))
-                _set_random_state(state)
+                self.random.adopt(state)
                 self.answer(lambda: self.work(what, target, *details))  # noqa: B023 (called at once)
         except BaseException:
             os._exit(1)
@@ -563,7 +584,7 @@ class Server:
 
     def answer(self, work):
         try:
-            result = ("value", encode((*(work() or ([], None)), _random_state()), self.keep))
+            result = ("value", encode((*(work() or ([], None)), self.random.news()), self.keep))
             message = pickle.dumps(result, protocol=5)
         except BaseException as error:  # SystemExit and KeyboardInterrupt as well
             message = pickle.dumps(("error", *describe(error)), protocol=5)

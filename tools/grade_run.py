@@ -101,8 +101,9 @@ def prepared(reference, given, whole=False):
     wanted |= {position[check.cell] for one in attempted for check in one.checks}
     others = {index for index, cell in enumerate(code) if course.course(cell)} - wanted
     sources = [cell.source for cell in code]
-    keep = set(range(len(code))) if whole else set(grade_slice.needed(sources, wanted))
-    keep -= others
+    if not whole:
+        cut(code, wanted)
+    keep = {index for index, cell in enumerate(code) if cell.source.strip()} - others
     known = {name for index, source in enumerate(sources) for name in grade_slice.names(source).binds}
     for exercise in attempted:
         checks = [position[check.cell] for check in exercise.checks]
@@ -119,6 +120,19 @@ def prepared(reference, given, whole=False):
     merged.cells = [start, *(cell for index, cell in enumerate(code) if index in keep)]
     merged.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return merged
+
+
+def cut(code, wanted):
+    """Leave in the code cells only the statements that the wanted ones need; those themselves stay whole."""
+    parts = [
+        (index, part)
+        for index, cell in enumerate(code)
+        for part in ([cell.source] if course.course(cell) else grade_slice.statements(cell.source))
+    ]
+    chosen = {place for place, (index, _) in enumerate(parts) if index in wanted}
+    kept = grade_slice.needed([part for _, part in parts], chosen)
+    for index, cell in enumerate(code):
+        cell.source = "\n".join(parts[place][1] for place in kept if parts[place][0] == index)
 
 
 def earlier(exercise, attempted, given):

@@ -1,10 +1,10 @@
-"""Which cells of a notebook its checks need: a slice by names, so that grading skips the rest.
+"""Which statements of a notebook its checks need: a slice by names, so that grading skips the rest.
 
-A cell binds names, loads names (also inside its functions) and touches names (`frame["x"] = 1`,
-`model.fit(X)`, `np.fill_diagonal(z, 0)`). From the checks and the student's cells backwards, every cell above
-that binds or touches a name which is needed is kept, with what it needs itself. What the analysis cannot see
-(a call that changes its argument while its result is assigned) shows when the reference is graded through the
-slice: tools.grade does that once per notebook, and takes the whole notebook where the slice is not enough.
+A statement binds names, loads names (also inside its functions) and touches names (`frame["x"] = 1`,
+`model.fit(X)`, `np.fill_diagonal(z, 0)`). From the checks and the student's cells backwards, every statement
+above that binds or touches a needed name is kept, with what it needs itself. What the analysis cannot
+see (a call that changes its argument while its result is assigned) shows when the reference is graded through
+the slice: tools.grade does that once per notebook, and takes the whole notebook where that is not enough.
 """
 
 import ast
@@ -20,7 +20,7 @@ BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 @dataclass
 class Names:
-    """What a cell binds, loads before it binds it, and touches."""
+    """What code binds, loads before it binds it, and touches."""
 
     binds: set = field(default_factory=set)
     loads: set = field(default_factory=set)
@@ -64,6 +64,14 @@ def _stored(node):
     }
 
 
+def statements(source):
+    """The top-level statements of a source, each as a source; of one that does not compile, the whole."""
+    try:
+        return [ast.unparse(node) for node in ast.parse(source).body]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return [source]
+
+
 def _root(node):
     """The name at the root of a.b[c].d, or None."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
@@ -79,6 +87,8 @@ def _touched(node):
             touched.add(_root(part))
     if isinstance(node, ast.AugAssign):
         touched.add(_root(node.target))
+    if isinstance(node, ast.Import):  # import scipy.stats adds to what import scipy.special gave
+        touched |= {alias.name.partition(".")[0] for alias in node.names if not alias.asname}
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         call, root = node.value, _root(node.value.func)
         if root not in SHOWING | DRAWING:
@@ -116,19 +126,17 @@ def _expressions(part):
     return [part] if isinstance(part, ast.expr) and not stored else []
 
 
-def needed(cells, wanted):
-    """Indices of the cells to keep: the wanted ones and all that they need from above, in order.
+def needed(parts, wanted):
+    """Indices of the parts to keep: the wanted ones and all that they need from above, in order.
 
-    cells: the sources of a notebook's code cells in order; wanted: indices into them.
+    parts: sources in the order in which they run; wanted: indices into them.
     """
-    known = [names(source) for source in cells]
-    keep, missing = set(), {}
-    for index in range(len(cells) - 1, -1, -1):
-        cell = known[index]
-        gives = cell.binds | cell.touches
-        if index in wanted or gives & missing.keys():
+    known = [names(source) for source in parts]
+    keep, missing = set(), set()
+    for index in range(len(parts) - 1, -1, -1):
+        part = known[index]
+        if index in wanted or (part.binds | part.touches) & missing:
             keep.add(index)
-            for name in cell.binds - cell.touches - cell.loads:
-                missing.pop(name, None)  # everything above that made this name is overwritten here
-            missing.update(dict.fromkeys(cell.loads | cell.touches))
+            missing -= part.binds - part.touches - part.loads  # whatever stood there before is overwritten
+            missing |= part.loads | part.touches
     return sorted(keep)
