@@ -57,8 +57,8 @@ def molecule_figure(parts, titles, values=None, label="", columns=4, suptitle=No
     parts: for each molecule coordinates (a, 3) bohr, charges (a,) and bonds (b, 2), without padding;
     values: for each molecule one number per bond, which is written on it and sets its color; label: its unit.
     """
-    rows = -(-len(parts) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(2.5 * columns, 2.6 * rows), squeeze=False)
+    rows, size = -(-len(parts) // columns), 2.5 if values is None else 3.2
+    figure, axes = plt.subplots(rows, columns, figsize=(size * columns, size * rows), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     flat = np.concatenate(values) if values is not None else np.zeros(1)
@@ -81,7 +81,7 @@ def molecule_figure(parts, titles, values=None, label="", columns=4, suptitle=No
         ax.set_aspect("equal", adjustable="datalim")
         ax.margins(0.15)
     if values is not None:
-        figure.colorbar(colors, ax=axes, label=label, shrink=0.8, aspect=15)
+        figure.colorbar(colors, ax=axes, label=label, shrink=0.6, aspect=30)
     if suptitle:
         figure.suptitle(suptitle)
     return figure
