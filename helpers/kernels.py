@@ -28,13 +28,20 @@ def gaussian_kernel(X, Y=None, sigma=1.0):
     return np.exp(np.minimum(kernel, 0, out=kernel), out=kernel)
 
 
-def laplacian_kernel(X, Y=None, sigma=1.0):
-    """Return (n, m): exp(-sum_d |x_d - y_d| / sigma), as `gaussian_kernel`. Distances in float32.
+def city_block(X, Y=None):
+    """Return (n, m) float32: sum_d |x_d - y_d| of the rows of X (n, d) and Y (m, d), or X with itself.
 
-    Raises ValueError for unlike widths or sigma not above 0.
+    exp(-city_block / sigma) is the Laplacian kernel. Raises ValueError for unlike widths.
     """
-    X, Y = (torch.from_numpy(np.asarray(A / sigma, dtype=np.float32)) for A in _checked(X, Y, sigma))
-    return torch.exp(-torch.cdist(X, Y, p=1).double()).numpy()
+    same = Y is None
+    X, Y = (torch.from_numpy(A.astype(np.float32)) for A in _checked(X, Y, 1.0))
+    distances = torch.empty(len(X), len(Y))
+    for low in range(0, len(X), 512):
+        first = low if same else 0  # the rest of a symmetric table is a mirror image
+        distances[low:low + 512, first:] = torch.cdist(X[low:low + 512], Y[first:], p=1)
+        if same:
+            distances[first:, low:low + 512] = distances[low:low + 512, first:].T
+    return distances.numpy()
 
 
 def compress(environments, size):
@@ -97,11 +104,12 @@ def _add_atoms(kernel, x, molecule, block):
 def kernel_ridge(K, t, lam):
     """Return alpha (n,) = (K + lam I)^-1 t by Cholesky; predictions are K_new @ alpha.
 
-    K (n, n) symmetric; t (n,). Raises ValueError for lam < 0, or where K + lam I is not positive definite.
+    K (n, n) symmetric, float32 or float64, which decides the precision; t (n,) or (n, k). Raises ValueError
+    for lam < 0, or where K + lam I is not positive definite.
     """
     if not (np.isscalar(lam) and 0 <= lam < np.inf):
         raise ValueError(f"lam: {lam!r} is not allowed; give a finite number of at least 0")
-    matrix = np.array(K, dtype=float, order="F")
+    matrix = np.array(K, dtype=np.result_type(K, np.float32), order="F")
     matrix[np.diag_indices_from(matrix)] += lam
     try:
         return cho_solve(cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False), t)

@@ -9,7 +9,7 @@ from scipy.io import loadmat
 from scipy.spatial.transform import Rotation
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.metrics.pairwise import laplacian_kernel, rbf_kernel
+from sklearn.metrics.pairwise import laplacian_kernel, manhattan_distances, rbf_kernel
 
 from helpers import datasets, kernels
 from helpers import molecules as mol
@@ -219,8 +219,15 @@ def test_gaussian_and_laplacian_kernels_agree_with_scikit_learn():
     np.testing.assert_allclose(kernels.gaussian_kernel(X, Y, 1.7), RBF(1.7)(X, Y), atol=1e-12)
     itself = rbf_kernel(X, gamma=0.5 / 1.7**2)
     np.testing.assert_allclose(kernels.gaussian_kernel(X, sigma=1.7), itself, atol=1e-12)
-    found = kernels.laplacian_kernel(X, Y, 2.0)
+    found = np.exp(-kernels.city_block(X, Y) / 2)
     np.testing.assert_allclose(found, laplacian_kernel(X, Y, gamma=0.5), rtol=1e-5)
+
+
+def test_city_block_of_more_than_one_block_is_symmetric_and_right():
+    X = np.random.default_rng(0).normal(size=(1100, 3))
+    found = kernels.city_block(X)
+    np.testing.assert_allclose(found, manhattan_distances(X), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(found, found.T)
 
 
 def spread(molecules):
@@ -261,9 +268,9 @@ def test_kernel_ridge_agrees_with_scikit_learn():
 
 def test_bad_kernels_are_refused():
     X = np.ones((4, 2))
-    for function in (kernels.gaussian_kernel, kernels.laplacian_kernel):
-        with pytest.raises(ValueError, match="sigma"):
-            function(X, sigma=0)
+    with pytest.raises(ValueError, match="sigma"):
+        kernels.gaussian_kernel(X, sigma=0)
+    for function in (kernels.gaussian_kernel, kernels.city_block):
         with pytest.raises(ValueError, match="Y"):
             function(X, np.ones((4, 3)))
     with pytest.raises(ValueError, match="lam"):
