@@ -15,6 +15,8 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 from nbval.plugin import IPyNbCell
 
+from tools.tolerance import checked_tolerance, last_unit, split_numbers
+
 SETTINGS = json.loads(os.environ["COURSE_GRADE"])
 LONGEST_OUTPUT, SHOWN = 200_000, 4_000
 
@@ -40,10 +42,26 @@ def start_new_kernel(startup_timeout=60, kernel_name="python", **kwargs):
 nbval.kernel.start_new_kernel = start_new_kernel
 
 
-def text_of(outputs):
+def text_of(outputs, longest=SHOWN):
     """What a cell showed, as text."""
     shown = (out.get("text", "") or str(out.get("data", {}).get("text/plain", "")) for out in outputs)
-    return "".join(shown)[:SHOWN]
+    return "".join(shown)[:longest]
+
+
+def digits_agree(reference, text, rtol=0.0, atol=0.0):
+    """Whether floats agree within one unit of the last digit that EITHER text writes.
+
+    The reference alone is too generous here: round(x, 4) drops zeros, so that 0.95 would pass for 1.0. Two
+    numbers without decimals (`1.`) must be equal, as integers must.
+    """
+    for expected, found in zip(split_numbers(reference)[1], split_numbers(text)[1], strict=True):
+        units = [0.0 if number.endswith(".") else last_unit(number) for number in (expected, found)]
+        bare = not all(units)
+        unit = max(units) if bare else min(units)
+        allowed = max(unit, atol + rtol * abs(float(expected)))
+        if abs(float(expected) - float(found)) > allowed * (1 + 1e-6) + 1e-12 * abs(float(expected)):
+            return False
+    return True
 
 
 def pytest_itemcollected(item):
@@ -57,7 +75,10 @@ def pytest_itemcollected(item):
         if sum(len(str(out)) for out in test) > LONGEST_OUTPUT:
             item.comparison_traceback = ["the output is too long"]
             return False
-        return compare(test, reference, skip_compare)
+        if not compare(test, reference, skip_compare):
+            return False
+        shown = (text_of(outs, None) for outs in (reference, test))
+        return digits_agree(*shown, **checked_tolerance(item.cell))
 
     item.compare_outputs = compare_outputs
     item.format_output_compare = functools.partial(lambda *args: None)

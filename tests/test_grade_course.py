@@ -1,0 +1,72 @@
+"""Every exercise of every notebook is gradable: the reference earns all, wrong answers what they deserve.
+
+The wrong answers stand in tests/wrong_answers, with the points that each check gives them. All of it goes the
+way that a submission goes: merged, cut to what the checks need, run by nbval in the sandbox.
+"""
+
+import json
+
+import nbformat
+import pytest
+from wrong import rounds, wrong_answers
+
+from helpers import course
+from tools import grade_run
+from tools.notebooks import all_notebooks, find
+
+LIMITS = {"seconds": 120, "run_seconds": 900}
+NUMBERS = [path.name[:2] for path in all_notebooks()]
+ROUNDS = [(number, place) for number in NUMBERS for place in range(len(rounds(number)))]
+
+
+def grade(number, answers):
+    """Grade a student copy of a notebook with these {exercise id: source}."""
+    content = find(number).read_bytes()
+    reference = nbformat.reads(content.decode(), as_version=4)
+    book = course.student_copy(reference)
+    cells = {exercise.cell: answers.get(exercise.id) for exercise in course.exercises(reference)}
+    for cell in book.cells:
+        cell.source = cells.get(cell.id) or cell.source
+    result = grade_run.grade(json.dumps(book).encode(), content, LIMITS)
+    assert (result["status"], result["notes"]) == ("graded", [])
+    return {row["exercise"]: row for row in result["exercises"]}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_reference_earns_everything_through_the_slice(number):
+    reference = nbformat.read(find(number), 4)
+    for exercise, row in grade(number, {one.id: one.source for one in course.exercises(reference)}).items():
+        assert row["outcome"] == "correct", (exercise, row["checks"])
+        assert row["points"] == row["possible"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_stubs_earn_nothing(number):
+    for row in grade(number, {}).values():
+        assert (row["points"], row["outcome"]) == (0, "not attempted")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_exercise_has_two_wrong_answers(number):
+    known = [answer.exercise for answer in wrong_answers(number)]
+    for exercise in course.exercises(nbformat.read(find(number), 4)):
+        assert known.count(exercise.id) >= 2, f"{exercise.id}: add to tests/wrong_answers/{number}.txt"
+
+
+@pytest.mark.parametrize(("number", "place"), ROUNDS)
+def test_wrong_answers_earn_what_they_deserve(number, place):
+    messages = {
+        check.cell: check.message
+        for exercise in course.exercises(nbformat.read(find(number), 4))
+        for check in exercise.checks
+    }
+    chosen = rounds(number)[place]
+    rows = grade(number, {answer.exercise: answer.source for answer in chosen})
+    for answer in chosen:
+        row = rows[answer.exercise]
+        earned = tuple(check["points"] for check in row["checks"])
+        assert earned == answer.points, (answer.exercise, answer.why, row["checks"])
+        assert row["outcome"] == "incorrect"
+        for check in row["checks"]:
+            assert check["message"] == ("" if check["passed"] else messages[check["check"]])
+            assert not (check["hidden"] and (check["got"] or check["expected"]))
