@@ -9,6 +9,8 @@ import copy
 import csv
 import importlib
 import json
+import os
+import signal
 import socket
 import threading
 
@@ -190,6 +192,24 @@ def edited(book):
             one.source, one.metadata["course"]["points"] = "pass", 100
             one.outputs = []
     book.cells.append(check("98.1", 7, "pass", 50, "free points"))
+
+
+def test_a_worker_that_dies_loses_nothing():
+    """The same work on a Dask cluster of two workers, one of which is killed while it grades."""
+    distributed = pytest.importorskip("distributed")
+    path = json.dumps(reference()).encode()
+    slow = json.dumps(answered(inside("import time\ntime.sleep(0.2)"))).encode()
+    tasks = {number: (slow, path, {**LIMITS, "seconds": 20}) for number in range(4)}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        results, victims = {}, client.run(os.getpid)
+        for number, result in grade.results_of(tasks, 1, cluster.scheduler_address):
+            if not results:
+                os.kill(next(iter(victims.values())), signal.SIGKILL)
+            results[number] = result
+        assert set(client.run(os.getpid).values()) != set(victims.values())  # one was killed, and replaced
+    assert sorted(results) == list(range(4))
+    assert all(points(result) == [3, 2] for result in results.values())
 
 
 @pytest.fixture(scope="module")

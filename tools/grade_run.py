@@ -201,7 +201,9 @@ def run(notebook, limits):
         kernel = [sys.executable, "-m", "ipykernel_launcher", "--HistoryManager.enabled=False"]
         namespaces = limits.isolated and grade_sandbox.available()
         settings = {
-            "command": grade_sandbox.wrapped(kernel, private, visible_paths(), namespaces),
+            "command": grade_sandbox.wrapped(
+                kernel, private, visible_paths(), namespaces, limits.run_seconds
+            ),
             "sockets": str(private / "s"),
             "environment": clean_environment(private, limits),
             "result": str(result),

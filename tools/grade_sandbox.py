@@ -35,8 +35,11 @@ def available():
     return subprocess.run([*UNSHARE, "true"], capture_output=True).returncode == 0
 
 
-def wrapped(command, private, visible, namespaces):
-    """The command line that runs `command` in a sandbox with one private folder that may be written to."""
+def wrapped(command, private, visible, namespaces, seconds):
+    """The command line that runs `command` in a sandbox with one private folder that may be written to.
+
+    seconds: when to end in any case, also where nobody is left who would do it.
+    """
     root = Path(private).parent / "root"
     root.mkdir(exist_ok=True)
     settings = {
@@ -45,7 +48,8 @@ def wrapped(command, private, visible, namespaces):
         "visible": [str(path) for path in visible],
     }
     start = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), json.dumps(settings)]
-    return [*(UNSHARE if namespaces else []), *start, *command]
+    end = ["timeout", "--foreground", "--signal=KILL", str(int(seconds) + 1)]
+    return [*(end if shutil.which("timeout") else []), *(UNSHARE if namespaces else []), *start, *command]
 
 
 def mount(source, target, kind, flags, data=None):
