@@ -94,6 +94,9 @@ def prepared(reference, given, whole=False):
     Exercise cells become calls of tools.grade_remote, so that the student's source never runs in the kernel.
     """
     merged = course.merge(reference, given)
+    for cell in merged.cells:
+        if "nbval-check-output" in course.tags(cell) and not cell.outputs:
+            raise ValueError(f"the reference's {cell.id} has no stored output: make refresh")
     code = [cell for cell in merged.cells if cell.cell_type == "code"]
     position = {cell.id: index for index, cell in enumerate(code)}
     attempted = [exercise for exercise in course.exercises(reference) if given[exercise.id].attempted]
