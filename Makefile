@@ -104,6 +104,6 @@ grade-mine: env
 term: env
 	@$(BIN)/python -m tools.term $(if $(JOBS),--jobs $(JOBS))
 
-# Student copies are somebody's work: clean leaves them alone.
+# Student copies are somebody's work, and reports somebody's grades: clean leaves them alone.
 clean:
-	@for path in build/* ; do [ "$$path" = build/student ] || rm -rf "$$path"; done
+	@for path in build/*; do case "$$path" in build/student|build/reports) ;; *) rm -rf "$$path";; esac; done

@@ -12,15 +12,20 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import nbformat
 import nbval.kernel
 import pytest
+import yaml
+from wrong import wrong_answers
 
 from helpers import course
-from tools import grade, grade_sandbox
-from tools.notebooks import ROOT
+from tools import grade, grade_run, grade_sandbox
+from tools.notebooks import ROOT, find
 
 LIMITS = {"seconds": 4, "memory": 1500, "run_seconds": 120, "disk": 100}
 isolated = pytest.mark.skipif(not grade_sandbox.available(), reason="this machine has no namespaces")
@@ -482,3 +487,56 @@ def test_the_class_has_one_table(graded):
     assert [rows["hard-codes"][column] for column in ("98.1", "98.2", "points")] == ["2", "2", "4"]
     assert "unreadable" in rows["broken"]["remarks"]
     assert "'=cmd|calc" in rows  # no formula for the instructor's spreadsheet
+
+
+def make(*arguments):
+    """Run make without the settings of an outer make."""
+    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    clean = {name: value for name, value in os.environ.items() if name not in outer}
+    command = ["make", "-s", *arguments, f"VENV={Path(sys.executable).parents[1]}", "STAMP=Makefile"]
+    return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=600)
+
+
+def test_the_commands_say_what_they_need():
+    assert "SUBMISSIONS: say where the submissions are" in make("grade").stderr
+    assert "no such folder" in make("grade", "SUBMISSIONS=/nowhere").stderr
+    assert "NB: say which notebook to check" in make("grade-mine").stderr
+    assert "FILE=nowhere: there is no such file" in make("grade-mine", "NB=12", "FILE=nowhere").stderr
+
+
+def test_make_grade_and_grade_mine_on_a_notebook_of_the_course(tmp_path):
+    book = course.student_copy(nbformat.read(find("12"), 4))
+    first = wrong_answers("12")[1]
+    by_id(book)["exercise-12-1"].source = first.source
+    target = tmp_path / "submissions" / "Ada L" / "12.ipynb"
+    target.parent.mkdir(parents=True)
+    nbformat.write(book, target)
+    result = make("grade", f"SUBMISSIONS={target.parents[1]}", f"REPORTS={tmp_path / 'reports'}", "JOBS=1")
+    assert result.returncode == 0, result.stderr
+    assert "Ada L: 2 of 12" in result.stdout
+    assert "per minute" in result.stdout
+    assert "Ada L,2,0,0,0,2,12,16.7" in (tmp_path / "reports" / "grades.csv").read_text()
+    result = make("grade-mine", "NB=12", f"FILE={target}")
+    assert result.returncode == 0, result.stderr
+    assert "12.1   ✘ incorrect      2 of 3" in result.stdout
+    assert "(hidden check) On other data" in result.stdout
+    assert "12.2   – not attempted  0 of 3" in result.stdout
+    assert "assert" not in result.stdout
+
+
+def test_a_release_without_solutions_grades_by_its_visible_checks():
+    copied = nbformat.writes(course.student_copy(reference()), version=4).encode()
+    result = grade_run.grade(json.dumps(answered(RIGHT)).encode(), copied, LIMITS)
+    assert (points(result), result["possible"]) == ([2, 1], 3)
+    assert [row["outcome"] for row in result["exercises"]] == ["correct", "correct"]
+
+
+def test_the_workflow_grades_with_the_courses_own_grader():
+    flow = yaml.safe_load((ROOT / ".github" / "workflows" / "grade.yml").read_text())
+    assert flow["permissions"] == {"contents": "read"}
+    steps = flow["jobs"]["grade"]["steps"]
+    graded = next(step["run"] for step in steps if " grade " in step.get("run", ""))
+    assert graded.startswith("make -C course grade ")
+    assert any("GITHUB_STEP_SUMMARY" in step.get("run", "") for step in steps)
+    checkouts = [step["with"] for step in steps if "checkout" in step.get("uses", "")]
+    assert [options["persist-credentials"] for options in checkouts] == [False, False]
