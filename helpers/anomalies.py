@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist, squareform
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 BLOCK = 2**17  # float64 numbers in one block of rows: 1 MiB, so that a pass over it stays in the cache
@@ -46,10 +46,10 @@ def _positive(name, value):
     return float(value)
 
 
-def _row_blocks(n, copies=1):
-    """Slices of rows whose distances to all n rows fit the cache, of at least 8 rows."""
-    size = max(8, BLOCK // (n * copies))
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+def _row_blocks(n, copies=1, count=None):
+    """Slices of `count` (or all) rows whose distances to all n rows fit the cache, of at least 8 rows."""
+    size, count = max(8, BLOCK // (n * copies)), n if count is None else count
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def log_offset(X, theta):
@@ -75,14 +75,14 @@ def hardmin_scores(X, squared=True):
     Found by a k-d tree, exact and without the (n, n) matrix. Raises ValueError or TypeError for a bad X.
     """
     X = _matrix(X)
-    nearest = cKDTree(X).query(X, k=2)[0][:, 1]
+    nearest = cKDTree(X).query(X, k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]
     return nearest**2 if squared else nearest
 
 
 def _distances_to_others(X, rows, squared=True):
-    """z (b, n) of a block of rows to all rows; a row's distance to itself is infinite, so it drops out."""
+    """z (b, n) of a slice or list of rows to all rows; infinite to itself, so that a row drops out."""
     z = cdist(X[rows], X, "sqeuclidean" if squared else "euclidean")
-    z[np.arange(len(z)), np.arange(rows.start, rows.stop)] = np.inf
+    z[np.arange(len(z)), np.r_[rows]] = np.inf
     return z
 
 
@@ -94,17 +94,33 @@ def _softmin(z, gamma, count):
     return shift[..., 0] - (np.log(total[..., 0]) - np.log(count)) / gamma, weights / total
 
 
-def softmin_scores(X, gamma, squared=True):
+def softmin_rows(X, rows, gamma, squared=True):
+    """Softmin scores of a slice or list of rows of X, in float64 and by blocks that fit the cache."""
+    rows, n = np.r_[rows], len(X)
+    scores = [_softmin(_distances_to_others(X, rows[block], squared), gamma, n - 1)[0]
+              for block in _row_blocks(n, count=len(rows))]
+    return np.concatenate(scores) if scores else np.empty(0)
+
+
+def softmin_scores(X, gamma, squared=True, precision="float64", device="cpu", scheduler=None):
     """Return (n,) softmin scores y_j = -(1/gamma) [logsumexp_{k != j}(-gamma z_jk) - log(n - 1)].
 
     z is the squared Euclidean distance, or the plain one with squared=False; min z <= y <= mean z.
     gamma: stiffness, 1 / unit of z; small averages over all rows, large sees the nearest row only.
-    Raises ValueError for gamma <= 0 or not finite, fewer than 2 rows, NaN; TypeError for text.
+    For many rows: precision="float32" (squared only) is several times faster, with an error of at most 1e-4:
+    rows for which float32 cannot promise that are done in float64 (for gamma < 0.04 all are). device: "cpu",
+    "cuda" or "auto", for float32. scheduler: address of a Dask scheduler whose workers share the rows.
+    Raises ValueError for gamma <= 0 or not finite, fewer than 2 rows, NaN, or another precision or device.
     """
     X, gamma = _matrix(X), _positive("gamma", gamma)
-    n = len(X)
-    scores = [_softmin(_distances_to_others(X, rows, squared), gamma, n - 1)[0] for rows in _row_blocks(n)]
-    return np.concatenate(scores)
+    if precision not in ("float64", "float32"):
+        raise ValueError(f"precision: {precision!r} is not known; allowed are 'float64' and 'float32'")
+    if precision == "float32" and not squared:
+        raise ValueError("precision: 'float32' is not allowed with squared=False; allowed is 'float64'")
+    if precision == "float64" and scheduler is None:
+        return softmin_rows(X, slice(0, len(X)), gamma, squared)
+    from helpers import large, runtime
+    return large.softmin_by_tasks(X, gamma, squared, precision, runtime.device(device).type, scheduler)
 
 
 def neighbour_relevance(X, gamma):
@@ -120,27 +136,50 @@ def neighbour_relevance(X, gamma):
     return relevance
 
 
+def _relevance_by_product(X, gamma):
+    """Feature relevance (n, d) with every pair once and one matrix product, and the rows it cannot vouch for.
+
+    Expanding (x_ki - x_ji)^2 gives sums over k that are products with [X^2, X, 1]. Where rows nearly agree
+    that subtracts large, nearly equal numbers; where a row is lone, its kernel sum underflows.
+    """
+    n, d = X.shape
+    X = X - X.mean(axis=0)
+    squares, z = X**2, pdist(X, "sqeuclidean")
+    kernel = np.exp(-gamma * z)
+    total = squareform(kernel).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        y = (np.log(n - 1) - np.log(total)) / gamma
+        sums = squareform(kernel / z, checks=False) @ np.column_stack([squares, X, np.ones(n)])
+        relevance = sums[:, :d] - 2 * X * sums[:, d:2 * d] + squares * sums[:, 2 * d:]
+        relevance *= (y / total)[:, None]
+        lost = 4e-15 * y / total * (sums[:, :d].sum(axis=1) + squares.sum(axis=1) * sums[:, 2 * d])
+        return relevance, np.flatnonzero(~((total > 1e-200) & (lost < 1e-11)))
+
+
 def feature_relevance(X, gamma):
     """Return R (n, d): R[j, i] = sum_k (x_ki - x_ji)^2 / z_jk R_jk, the part of score y_j due to feature i.
 
     Squared distance; each row sums to y_j (conservation, 1e-10); a copy (z = 0) shares evenly over features.
-    Differences are squared feature by feature: expanding the square is one matrix product, but loses all
-    digits where two rows nearly agree. Source: Kauffmann et al. 2020.
+    Up to 2,000 rows by one matrix product; rows where that would lose digits, and all rows of larger X, by
+    squared differences, feature by feature. Source: Kauffmann et al. 2020.
     """
     X, gamma = _matrix(X), _positive("gamma", gamma)
-    relevance = np.empty(X.shape)
-    for rows in _row_blocks(len(X)):
+    relevance, left = np.empty(X.shape), np.arange(len(X))
+    if len(X) <= 2000:
+        relevance, left = _relevance_by_product(X, gamma)
+    for block in _row_blocks(len(X), count=len(left)):
+        rows = left[block]
         z = _distances_to_others(X, rows)
         y, per_distance = _softmin(z, gamma, len(X) - 1)
         per_distance *= y[:, None]
         copies = z < 1e-200
-        evenly = per_distance[copies.any(axis=1)] * copies[copies.any(axis=1)]
+        evenly = (per_distance * copies).sum(axis=1, keepdims=True) / X.shape[1] if copies.any() else 0
         np.divide(per_distance, z, out=per_distance, where=~copies)
         per_distance[copies] = 0
         for i in range(X.shape[1]):
             gap = np.subtract.outer(X[rows, i], X[:, i])
             relevance[rows, i] = np.einsum("jk,jk,jk->j", per_distance, gap, gap)
-        relevance[rows][copies.any(axis=1)] += evenly.sum(axis=1, keepdims=True) / X.shape[1]
+        relevance[rows] += evenly
     return relevance
 
 

@@ -1,0 +1,122 @@
+"""helpers.large: the same scores by blocks in float32, on threads and on a cluster that loses a worker."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import anomalies, large
+
+CLOUDS = {
+    "normal": lambda rng: rng.normal(size=(900, 6)),
+    "far from the origin": lambda rng: rng.normal(size=(900, 6)) + 1e4,
+    "heavy tails": lambda rng: rng.standard_t(2, size=(900, 6)),
+    "large units": lambda rng: 30 * rng.normal(size=(900, 6)),
+    "copies and lone rows": lambda rng: np.vstack([np.repeat(rng.normal(size=(300, 3)), 3, axis=0),
+                                                   [[40.0, 0, 0], [0, -60.0, 0]]]),
+}
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Several tasks and several blocks of columns, the last ones not full."""
+    monkeypatch.setattr(large, "TASK", 400)
+    monkeypatch.setattr(large, "COLUMNS", 256)
+
+
+@pytest.mark.parametrize("gamma", [0.05, 0.5, 1.5, 20.0, 1e4])
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_float32_stays_within_its_promise(cloud, gamma, small_blocks):
+    X = CLOUDS[cloud](np.random.default_rng(1))
+    exact = anomalies.softmin_scores(X, gamma)
+    fast = anomalies.softmin_scores(X, gamma, precision="float32")
+    np.testing.assert_allclose(fast, exact, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("gamma", [0.05, 1.5, 1e4])
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_the_error_bound_holds_where_float32_is_not_replaced(cloud, gamma, small_blocks):
+    X = CLOUDS[cloud](np.random.default_rng(2))
+    X = X - X.mean(axis=0)
+    nearest = anomalies.hardmin_scores(X)
+    raw = large._rows_by_product(X, np.arange(len(X)), gamma, nearest, "cpu", "float32")
+    error = np.abs(raw - anomalies.softmin_scores(X, gamma))
+    assert (error <= large.float32_error(X, nearest, gamma)).all()
+    assert error.max() > 1e-12  # it really was float32
+
+
+def test_doubtful_rows_are_done_in_float64(small_blocks):
+    X = 30 * np.random.default_rng(3).normal(size=(900, 6))
+    exact, fast = anomalies.softmin_scores(X, 1.5), anomalies.softmin_scores(X, 1.5, precision="float32")
+    np.testing.assert_allclose(fast, exact, rtol=1e-10)  # every row is doubtful at this scale
+
+
+def test_the_size_of_tasks_and_blocks_changes_nothing(monkeypatch):
+    X = np.random.default_rng(4).normal(size=(700, 4))
+    one = anomalies.softmin_scores(X, 1.5, precision="float32")
+    for task, columns in ((100, 128), (333, 57), (64, 1000)):
+        monkeypatch.setattr(large, "TASK", task)
+        monkeypatch.setattr(large, "COLUMNS", columns)
+        other = anomalies.softmin_scores(X, 1.5, precision="float32")
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-5)
+
+
+def test_the_number_of_torch_threads_is_put_back():
+    before = torch.get_num_threads()
+    anomalies.softmin_scores(np.random.default_rng(5).normal(size=(300, 2)), 1.0, precision="float32")
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_keeps_the_promise():
+    X = np.random.default_rng(6).normal(size=(20_000, 6))
+    fast = anomalies.softmin_scores(X, 1.5, precision="float32", device="cuda")
+    np.testing.assert_allclose(fast, anomalies.softmin_scores(X, 1.5), rtol=0, atol=1e-4)
+
+
+def test_bad_precision_and_device_are_named():
+    X = np.eye(3)
+    with pytest.raises(ValueError, match=r"^precision: 'half' is not known; allowed are 'float64' and"):
+        anomalies.softmin_scores(X, 1.0, precision="half")
+    with pytest.raises(ValueError, match=r"^precision: 'float32' is not allowed with squared=False"):
+        anomalies.softmin_scores(X, 1.0, squared=False, precision="float32")
+    with pytest.raises(ValueError, match=r"^device: 'tpu' is not known"):
+        anomalies.softmin_scores(X, 1.0, precision="float32", device="tpu")
+
+
+def test_a_cluster_in_float32_gives_the_same_scores(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(large, "TASK", 250)
+    X = np.random.default_rng(8).normal(size=(900, 3))
+    with distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None) as cluster:
+        there = anomalies.softmin_scores(X, 1.5, precision="float32", scheduler=cluster.scheduler_address)
+    here = anomalies.softmin_scores(X, 1.5, precision="float32")
+    np.testing.assert_allclose(there, here, rtol=0, atol=1e-6)
+
+
+def test_a_cluster_that_loses_a_worker_gives_the_same_scores(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(large, "TASK", 250)
+    X = np.random.default_rng(7).normal(size=(5000, 6))
+    here = anomalies.softmin_scores(X, 1.5)
+    with (distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+          distributed.Client(cluster) as client):
+        address, killed = cluster.scheduler_address, []
+
+        def kill_one_at_work():
+            while not any(client.processing().values()):
+                time.sleep(0.02)
+            killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_one_at_work)
+        killer.start()
+        there = anomalies.softmin_scores(X, 1.5, scheduler=address)
+        killer.join()
+        assert killed
+        assert killed[0] not in client.run(os.getpid).values()
+        np.testing.assert_array_equal(there, here)
