@@ -102,7 +102,8 @@ def enumerate_molecules(rng):
         found = {smiles(grown) for text in sorted(level) for grown in attachments(parse(text))} - {None}
         frontier = found
         for _ in range(3):  # up to three unsaturations or rings
-            frontier = {smiles(v) for text in sorted(frontier) for v in variants(parse(text))} - {None} - found
+            raised = {smiles(v) for text in sorted(frontier) for v in variants(parse(text))}
+            frontier = raised - {None} - found
             if len(frontier) > 3000:
                 frontier = set(rng.choice(sorted(frontier), 3000, replace=False).tolist())
             found |= frontier
