@@ -24,7 +24,7 @@ import yaml
 from wrong import wrong_answers
 
 from helpers import course
-from tools import grade, grade_run, grade_sandbox
+from tools import grade, grade_run, grade_sandbox, grade_slice
 from tools.notebooks import ROOT, find
 
 LIMITS = {"seconds": 4, "memory": 1500, "run_seconds": 120, "disk": 100}
@@ -280,6 +280,9 @@ for number in range(20):
     put("renamed/homework (final).ipynb", answered(RIGHT))
     put("Żółć & Ærø  O'Neill/98_exam.ipynb", answered(RIGHT))
     put("=cmd|calc.ipynb", answered(RIGHT))
+    put("surrogate/98_exam.ipynb", json.dumps(answered("raise ValueError('\ud800')")).encode())
+    put(os.fsdecode(b"\xff bytes/98_exam.ipynb"), b"")
+    put("grades.csv/98_exam.ipynb", b"")
     put("broken/98_exam.ipynb", json.dumps(answered(RIGHT)).encode()[:-40])
     put("empty/98_exam.ipynb", b"")
     put("no-notebook/98_exam.ipynb", b'{"a": [1, 2]}')
@@ -373,6 +376,7 @@ def test_stubs_earn_nothing(graded):
         ("counts", 2, ""),
         ("recurses", 0, "RecursionError"),
         ("threads", 3, ""),
+        ("surrogate", 0, "ValueError: ?"),
         ("fills", 3, ""),
     ],
 )
@@ -448,6 +452,8 @@ def test_cells_may_be_anywhere(graded, name, expected, note):
     [
         ("broken", "unreadable", "the file is not a notebook: JSONDecodeError"),
         ("empty", "unreadable", "the file is empty"),
+        ("grades.csv", "unreadable", "the file is empty"),
+        (os.fsdecode(b"\xff bytes"), "unreadable", "the file is empty"),
         ("no-notebook", "unreadable", "it has no cells"),
         ("deep", "unreadable", "RecursionError"),
         ("other", "other notebook", "no exercise of this notebook"),
@@ -463,8 +469,9 @@ def test_what_is_no_submission_is_named(graded, name, status, note):
 
 def test_reports_tell_everything_but_the_hidden_tests(graded):
     results, reports = graded
-    assert sorted(path.name for path in reports.iterdir()) == sorted([*results, "grades.csv"])
-    for name in results:
+    names = {"grades.csv_" if name == "grades.csv" else name for name in results}
+    assert {path.name for path in reports.iterdir()} == {*names, "grades.csv"}
+    for name in names:
         for kind in ("json", "md", "html"):
             text = (reports / name / f"report.{kind}").read_text()
             assert "secret" not in text, name  # only the hidden check knows this word
@@ -487,6 +494,58 @@ def test_the_class_has_one_table(graded):
     assert [rows["hard-codes"][column] for column in ("98.1", "98.2", "points")] == ["2", "2", "4"]
     assert "unreadable" in rows["broken"]["remarks"]
     assert "'=cmd|calc" in rows  # no formula for the instructor's spreadsheet
+
+
+def test_without_namespaces_the_points_are_the_same():
+    path = json.dumps(reference()).encode()
+    for source, expected in ((RIGHT, [3, 2]), (OVERWRITE, [0, 2]), (HOSTILE["exits-hard"], [0, 2])):
+        result = grade_run.grade(json.dumps(answered(source)).encode(), path, {**LIMITS, "isolated": False})
+        assert result["isolation"] == "limits only"
+        assert points(result) == expected
+
+
+def test_the_trial_takes_the_whole_notebook_where_the_slice_is_not_enough(tmp_path, monkeypatch):
+    book = reference()
+    book.cells[4].source = "def fill(box):\n    box.append(21)\n    return True\n\nbox = []\ndone = fill(box)"
+    by_id(book)["check-98-1-02"].source += "\nassert twice(box[0]) == 42"
+    monkeypatch.setattr(grade, "TRIALS", tmp_path)
+    limits = grade.verified("98", "98_exam", json.dumps(book).encode())
+    assert limits["whole"]
+    assert limits["seconds"] == 10
+    assert grade.remembered("98_exam") == limits
+    assert grade.remembered("98_exam", "another state") is None
+
+
+def test_a_reference_that_fails_here_is_not_graded_by(tmp_path, monkeypatch):
+    book = reference()
+    by_id(book)["check-98-1-01"].outputs[0].text = "7\n"
+    by_id(book)["code-98-04"].source = ""
+    monkeypatch.setattr(grade, "TRIALS", tmp_path)
+    with pytest.raises(SystemExit, match="the reference itself does not earn all points here: check-98-1-01"):
+        grade.verified("98", "98_exam", json.dumps(book).encode())
+
+
+@pytest.mark.parametrize(
+    ("parts", "kept"),
+    [
+        (["a = 1", "b = 2", "f(a)"], [0, 2]),
+        (["a = []", "a.append(1)", "b = []", "print(b)", "f(a)"], [0, 1, 4]),
+        (["a = 1", "a = 2", "f(a)"], [1, 2]),
+        (["a = 1", "if x:\n    a = 2", "f(a)"], [0, 1, 2]),
+        (["import numpy as np", "z = np.ones(3)", "np.fill_diagonal(z, 0)", "f(z)"], [0, 1, 2, 3]),
+        (["def g(x):\n    return x + b", "b = 2", "f(g)"], [0, 1, 2]),
+        (["def g(x):\n    return h(x)", "i = 2", "def h(x):\n    return i", "f(g)"], [0, 1, 2, 3]),
+        (["import scipy.stats", "import scipy.special", "f(scipy.stats)"], [0, 1, 2]),
+        (["a = {}", "a['x'] = 1", "for a_key in a: print(a_key)", "f(a)"], [0, 1, 3]),
+        (["t = 5", "for t in range(3):\n    s = t", "f(s)"], [1, 2]),
+        (["a = 1", "b = [a for a in range(3)]", "f(b)"], [1, 2]),
+        (["a = 1", "b = lambda: a", "c = b()", "f(c)"], [0, 1, 2, 3]),
+        (["a = 1", "a += 1", "f(a)"], [0, 1, 2]),
+        (["%magic", "a = 1", "f(a)"], [1, 2]),
+    ],
+)
+def test_the_slice_keeps_what_the_last_part_needs(parts, kept):
+    assert grade_slice.needed(parts, {len(parts) - 1}) == kept
 
 
 def make(*arguments):

@@ -11,7 +11,7 @@ import pytest
 from wrong import rounds, wrong_answers
 
 from helpers import course
-from tools import grade_run
+from tools import grade_run, grade_slice
 from tools.notebooks import all_notebooks, find
 
 LIMITS = {"seconds": 120, "run_seconds": 900}
@@ -44,6 +44,23 @@ def test_the_reference_earns_everything_through_the_slice(number):
 def test_stubs_earn_nothing(number):
     for row in grade(number, {}).values():
         assert (row["points"], row["outcome"]) == (0, "not attempted")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_checks_of_an_exercise_need_nothing_of_another(number):
+    """A student may answer one exercise alone, and then the cells of the others do not run."""
+    reference = nbformat.read(find(number), 4)
+    code = [cell for cell in reference.cells if cell.cell_type == "code"]
+    names = {cell.id: grade_slice.names(cell.source) for cell in code}
+    for exercise in course.exercises(reference):
+        own = {exercise.cell, *(check.cell for check in exercise.checks)}
+        for place, cell in enumerate(code):
+            if cell.id in own:
+                above = [other for other in code[:place] if other.id in own or not course.course(other)]
+                known = set().union(*(names[other.id].binds for other in above))
+                others = [other for other in code if course.course(other) and other.id not in own]
+                theirs = set().union(*(names[other.id].binds for other in others))
+                assert not (names[cell.id].loads & theirs) - known, f"{cell.id} needs another exercise"
 
 
 @pytest.mark.parametrize("number", NUMBERS)

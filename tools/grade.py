@@ -215,8 +215,7 @@ def grade_class(submissions, reports, numbers=(), jobs=1, scheduler=None, paths=
         grade_report.write_student(reports, student, students[student])
         bar.update()
     bar.close()
-    reports.mkdir(parents=True, exist_ok=True)
-    grade_report.write_class(reports / "grades.csv", students)
+    grade_report.write_class(reports, students)
     return students, time.monotonic() - begin
 
 
@@ -241,7 +240,8 @@ def main():
     for student, results in sorted(students.items()):
         points, possible = grade_report.total(results)
         said = {result["status"] for result in results.values()} - {"graded"}
-        print(f"{student}: {points:g} of {possible:g}" + (f" ({', '.join(sorted(said))})" if said else ""))
+        remark = f" ({', '.join(sorted(said))})" if said else ""
+        print(f"{grade_report.readable(student)}: {points:g} of {possible:g}{remark}")
     print(f"{count} notebooks in {seconds:.0f} s, {60 * count / max(seconds, 1e-9):.1f} per minute")
     print(f"reports: {arguments.reports}")
 

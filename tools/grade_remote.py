@@ -47,6 +47,8 @@ def encode(value, keep):
     kind = type(value)
     if kind in PLAIN:
         return ("plain", value)
+    if kind.__name__ == "Size" and isinstance(value, tuple):  # of torch
+        return encode(tuple(value), keep)
     if kind in (list, tuple, set, frozenset):
         return (kind.__name__, [encode(item, keep) for item in value])
     if kind is dict or (isinstance(value, dict) and kind.__module__ == "collections"):
@@ -117,7 +119,7 @@ def decode(tree, remote):
         value = rest[0]
         if type(value) not in PLAIN or (isinstance(value, (str, bytes)) and len(value) > LONGEST_TEXT):
             raise ValueError(f"the result holds a text of more than {LONGEST_TEXT} characters")
-        return value
+        return printable(value) if type(value) is str else value
     if tag in ("list", "tuple", "set", "frozenset"):
         return getattr(builtins, tag)(again(item) for item in rest[0])
     if tag == "dict":
@@ -206,8 +208,14 @@ def describe(error):
     return kinds[0].__name__, text.splitlines()[0][:300] if text else ""
 
 
+def printable(text):
+    """A text that can be sent on: half of a surrogate pair would stop a message or a file."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def failure(name, text):
     """The exception to raise here for one that was raised in the child."""
+    name, text = printable(str(name)), printable(str(text))
     kind = getattr(builtins, str(name), None)
     good = isinstance(kind, type) and issubclass(kind, Exception)
     try:

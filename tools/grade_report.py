@@ -6,6 +6,7 @@ import html
 import json
 import re
 
+CLASS = "grades.csv"
 MARKS = {"correct": "✔", "incorrect": "✘", "not attempted": "–"}
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h2{margin-top:2.5rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;
@@ -109,16 +110,24 @@ def total(results):
     return tuple(sum(result[key] for result in results.values()) for key in ("points", "possible"))
 
 
+def readable(name):
+    """A student's name as text, where the file system holds bytes that are none."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def write_student(folder, student, results):
-    """One student's three files."""
-    target = folder / student
+    """One student's three files, in a folder of the submission's name."""
+    target = folder / (f"{student}_" if student == CLASS else student)
     target.mkdir(parents=True, exist_ok=True)
-    points, possible = total(results)
+    (points, possible), student = total(results), readable(student)
     data = {"student": student, "points": points, "possible": possible, "notebooks": results}
-    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False)
-    (target / "report.json").write_text(text + "\n", encoding="utf-8")
-    (target / "report.md").write_text(markdown(student, results), encoding="utf-8")
-    (target / "report.html").write_text(page(student, results), encoding="utf-8")
+    texts = {
+        "json": json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+        "md": markdown(student, results),
+        "html": page(student, results),
+    }
+    for kind, text in texts.items():
+        (target / f"report.{kind}").write_text(text, encoding="utf-8", errors="replace")
 
 
 def cell(text):
@@ -127,15 +136,16 @@ def cell(text):
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def write_class(path, students):
+def write_class(folder, students):
     """grades.csv: a row per student, a column per exercise; students: {name: {notebook: result}}."""
+    folder.mkdir(parents=True, exist_ok=True)
     exercises = sorted({
         row["exercise"]
         for results in students.values()
         for result in results.values()
         for row in result["exercises"]
     })  # fmt: skip
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(folder / CLASS, "w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
         writer.writerow(["student", *exercises, "points", "possible", "percent", "remarks"])
         for student, results in sorted(students.items()):
@@ -147,7 +157,7 @@ def write_class(path, students):
                 if result["status"] != "graded" or result["notes"]
             ]
             writer.writerow([
-                cell(student),
+                cell(readable(student)),
                 *(number(rows[name]["points"]) if name in rows else "" for name in exercises),
                 number(points),
                 number(possible),

@@ -73,7 +73,7 @@ def read_cells(content):
             "cell_type": cell.get("cell_type"),
             "id": cell.get("id"),
             "metadata": metadata if isinstance(metadata, dict) else {},
-            "source": source,
+            "source": source.encode("utf-8", "replace").decode(),  # JSON may hold half of a surrogate pair
         })  # fmt: skip
     return NotebookNode(cells=[NotebookNode(cell) for cell in cells])
 

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -29,10 +30,14 @@ LARGEST_FILE = 50 * 2**20
 
 @cache
 def available():
-    """Whether this machine lets us make namespaces, tried once."""
+    """Whether this machine lets us make a sandbox, tried once."""
     if sys.platform != "linux" or shutil.which("unshare") is None:
         return False
-    return subprocess.run([*UNSHARE, "true"], capture_output=True).returncode == 0
+    with tempfile.TemporaryDirectory() as folder:
+        private = Path(folder, "k")
+        private.mkdir()
+        command = wrapped(["true"], private, [sys.base_prefix, sys.prefix], True, 20)
+        return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def wrapped(command, private, visible, namespaces, seconds):
@@ -129,7 +134,8 @@ def main():
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
-        if settings["root"]:  # counted per namespace; outside it would count all of the user's processes
+        # counted per namespace since Linux 5.14; before, all processes of the user would count
+        if settings["root"] and tuple(map(int, os.uname().release.split(".")[:2])) >= (5, 14):
             resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
     os.execvp(command[0], command)
 

@@ -15,6 +15,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 SHOWING = {"print", "display", "show"}  # calls that leave their arguments alone
 DRAWING = {"plt", "sns"}
+COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
@@ -24,6 +25,7 @@ class Names:
 
     binds: set = field(default_factory=set)
     loads: set = field(default_factory=set)
+    later: set = field(default_factory=set)  # loaded when a function that it defines is called
     touches: set = field(default_factory=set)
 
 
@@ -40,17 +42,27 @@ def names(source):
 
 
 def _globals_of(node):
-    """Names that a function, class, comprehension or expression takes from outside itself."""
+    """Names that a statement takes from outside itself, and those of them that its functions take later."""
+    found, later = set(), set()
 
-    def walk(table):
+    def walk(table, called):
         inside = table.get_type() != "module"
+        called |= table.get_type() == "function" and table.get_name() not in COMPREHENSIONS
         for symbol in table.get_symbols():
             if symbol.is_referenced() and (symbol.is_global() or not inside):
-                yield symbol.get_name()
+                (later if called else found).add(symbol.get_name())
         for child in table.get_children():
-            yield from walk(child)
+            walk(child, called)
 
-    return set(walk(symtable.symtable(ast.unparse(node), "cell", "exec")))
+    walk(symtable.symtable(ast.unparse(node), "cell", "exec"), False)
+    return found | later, later
+
+
+def _load(node, found):
+    """Add what a statement or expression loads."""
+    loads, later = _globals_of(node)
+    found.loads |= loads - found.binds
+    found.later |= later
 
 
 def _stored(node):
@@ -101,14 +113,14 @@ def _statement(node, found, sure):
     """Add one statement, and those in its blocks, to what is found. sure: it runs in any case."""
     blocks = [(name, getattr(node, name)) for name in BLOCKS if isinstance(getattr(node, name, None), list)]
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or not blocks:
-        found.loads |= _globals_of(node) - found.binds
+        _load(node, found)
         found.touches |= _touched(node)
         found.binds |= _stored(node) if sure else set()
     else:
         head = [part for name, part in ast.iter_fields(node) if name not in BLOCKS]
         for part in [item for entry in head for item in (entry if isinstance(entry, list) else [entry])]:
             for expression in _expressions(part):
-                found.loads |= _globals_of(ast.Expr(expression)) - found.binds
+                _load(ast.Expr(expression), found)
             if isinstance(part, ast.AST):
                 found.binds |= _stored(part)
         for _, block in blocks:
@@ -132,11 +144,17 @@ def needed(parts, wanted):
     parts: sources in the order in which they run; wanted: indices into them.
     """
     known = [names(source) for source in parts]
-    keep, missing = set(), set()
-    for index in range(len(parts) - 1, -1, -1):
-        part = known[index]
-        if index in wanted or (part.binds | part.touches) & missing:
-            keep.add(index)
-            missing -= part.binds - part.touches - part.loads  # whatever stood there before is overwritten
-            missing |= part.loads | part.touches
+    wanted, keep = set(wanted), None
+    while keep is None or wanted - keep:
+        keep, missing = set(), set()
+        for index in range(len(parts) - 1, -1, -1):
+            part = known[index]
+            if index in wanted or (part.binds | part.touches) & missing:
+                keep.add(index)
+                missing -= part.binds - part.touches - part.loads  # what stood there before is overwritten
+                missing |= part.loads | part.touches
+        # a function may use what is defined below it, before it is called
+        for index in keep.copy():
+            below = range(index + 1, max(wanted, default=0))
+            wanted |= {one for one in below if (known[one].binds | known[one].touches) & known[index].later}
     return sorted(keep)
