@@ -26,7 +26,7 @@ def network(layer, **config):
     """A small network in float64 whose last layer is not zero."""
     torch.manual_seed(1)
     base = (-1, -2, -3, -4, -5)
-    model = graphs.EnergyNetwork(5, 4, 6, 2, layer=layer, atom_energies=base, scale=2, **config)
+    model = graphs.EnergyNetwork(4, 4, 6, 2, layer=layer, atom_energies=base, scale=2, **config)
     torch.nn.init.normal_(model.read[2].weight)
     return model.double()
 
@@ -89,7 +89,7 @@ def test_gradients_agree_with_finite_differences(layer):
 def test_a_checkpoint_gives_the_same_network_back(layer, tmp_path):
     kinds, coordinates = batch()
     coordinates = coordinates.float()
-    config = {"features": 5, "filters": 4, "hidden": 6, "layers": 2, "layer": layer}
+    config = {"features": 4, "filters": 4, "hidden": 6, "layers": 2, "layer": layer}
     model = network(layer).float()
     training.save_checkpoint(tmp_path / "net.pt", model, config)
     again = graphs.EnergyNetwork(**config)
@@ -176,3 +176,19 @@ def test_tensors_do_not_depend_on_the_block():
 def test_an_unknown_layer_is_refused():
     with pytest.raises(ValueError, match="'spline' is not known"):
         graphs.EnergyNetwork(layer="spline")
+    with pytest.raises(ValueError, match="multiple of 4"):
+        graphs.EnergyNetwork(features=5, layer="attention")
+
+
+def test_attention_equals_softmax_written_out():
+    kinds, coordinates = batch(3, 5)
+    layer, x = graphs.Attention(4, 4, 6).double(), torch.randn(3, 5, 4, dtype=torch.float64)
+    filters, mask = graphs.radial(coordinates, kinds > 0, 4), kinds > 0
+    q, k, v = layer.qkv(x).chunk(3, -1)
+    heard = []
+    for h in range(4):  # one feature per head, so sqrt(d) = 1
+        logits = q[..., [h]] @ k[..., [h]].transpose(1, 2) + layer.near(filters.transpose(2, 3))[..., h]
+        weights = logits.exp() * mask[:, None]
+        heard.append(weights / weights.sum(-1, keepdim=True) @ v[..., [h]])
+    expected = x + layer.update(torch.cat([x, *heard, filters.sum(3)], -1))
+    torch.testing.assert_close(layer(x, filters, mask)[mask], expected[mask])
