@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tools import environment
-from tools.notebooks import find, take_outputs
+from tools.notebooks import find, merge_streams, take_outputs
 
 ROOT = Path(__file__).parents[1]
 VENV = Path(sys.executable).parents[1]
@@ -116,6 +116,18 @@ def test_a_failed_refresh_keeps_the_notebook(tmp_path):
     before = path.read_bytes()
     assert execute("--refresh", path).returncode == 1
     assert path.read_bytes() == before
+
+
+def test_pieces_of_a_stream_are_joined():
+    pieces = [
+        nbformat.v4.new_output("stream", name=name, text=text)
+        for name, text in (("stdout", "a"), ("stdout", "b"), ("stderr", "c"), ("stdout", "d"))
+    ]
+    assert [(piece.name, piece.text) for piece in merge_streams(pieces)] == [
+        ("stdout", "ab"),
+        ("stderr", "c"),
+        ("stdout", "d"),
+    ]
 
 
 def test_take_outputs_drops_widget_models(tmp_path):

@@ -35,13 +35,25 @@ def take_outputs(source, executed):
     fresh = {cell.id: cell for cell in executed.cells if cell.cell_type == "code"}
     for cell in source.cells:
         if cell.cell_type == "code":
-            cell.outputs = [tidy(output) for output in fresh[cell.id].outputs]
+            cell.outputs = merge_streams([tidy(output) for output in fresh[cell.id].outputs])
             cell.execution_count = fresh[cell.id].execution_count
             cell.metadata.pop("execution", None)
             cell.metadata.pop("papermill", None)
     source.metadata.pop("papermill", None)
     source.metadata.pop("widgets", None)
     return source
+
+
+def merge_streams(outputs):
+    """Join neighbouring pieces of one stream, which a busy machine delivers in several messages."""
+    merged = []
+    for output in outputs:
+        last = merged[-1] if merged else {}
+        if output.output_type == last.get("output_type") == "stream" and output.name == last["name"]:
+            last["text"] += output.text
+        else:
+            merged.append(output)
+    return merged
 
 
 def tidy(output):
