@@ -49,18 +49,17 @@ def _squeezenet_weights():
     """State of squeezenet1_1().features from the Keras file: kernels HWIO to OIHW, first one BGR to RGB."""
     import h5py
 
-    parts = {"squeeze1x1": "squeeze", "expand1x1": "expand1x1", "expand3x3": "expand3x3"}
     layers = {"conv1": "0"}
     for fire, index in zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True):
-        layers |= {f"fire{fire}/{keras}": f"{index}.{ours}" for keras, ours in parts.items()}
+        for part in ("squeeze1x1", "expand1x1", "expand3x3"):
+            layers[f"fire{fire}/{part}"] = f"{index}.{part}".replace("squeeze1x1", "squeeze")
     state = {}
     with h5py.File(datasets.network_weights("squeezenet1_1"), "r") as file:
         for keras, ours in layers.items():
             kernel, bias = (file[keras][name.decode()][()] for name in file[keras].attrs["weight_names"])
             state[f"{ours}.weight"] = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
             state[f"{ours}.bias"] = torch.from_numpy(bias)
-    state["0.weight"] = state["0.weight"].flip(1)
-    return state
+    return state | {"0.weight": state["0.weight"].flip(1)}
 
 
 def _vgg16_weights():
@@ -90,9 +89,9 @@ def read_image(path, size=SIZE):
             mode, sides = image.mode, image.size
             if mode == "RGB" and min(sides) >= 16:
                 return torch.from_numpy(np.array(image.resize((size, size), Image.BILINEAR))).permute(2, 0, 1)
-    except FileNotFoundError:
-        raise
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
         raise ValueError(f"image: '{path}' does not decode ({error}); allowed are photographs") from None
     if mode != "RGB":
         raise ValueError(f"image: '{path}' has mode {mode!r}; allowed is 'RGB', three channels of 8 bits")
@@ -135,12 +134,11 @@ def features(network, images, batch=BATCH, cache=True):
     contents, the weights and the code version, so that no notebook computes it twice.
     Raises ValueError for no images, and as `read_image` and `preprocess` do.
     """
-    if not isinstance(images, torch.Tensor):
-        images = [Path(path) for path in images]
+    images = images if isinstance(images, torch.Tensor) else [Path(path) for path in images]
     if len(images) == 0:
         raise ValueError("images: an empty list is not allowed; give at least one")
-    file = files.cache_folder() / "features" / f"{_key(network, images)}.npy" if cache else None
-    if file is not None:
+    if cache:
+        file = files.cache_folder() / "features" / f"{_key(network, images)}.npy"
         with contextlib.suppress(OSError, ValueError, EOFError):  # not there, not readable or cut short
             result = np.load(file)
             os.utime(file)
@@ -153,7 +151,7 @@ def features(network, images, batch=BATCH, cache=True):
             part = part.to(place, memory_format=torch.channels_last)
             rows.append(network(part).flatten(1).float().cpu().numpy())
     result = np.concatenate(rows)
-    if file is not None:
+    if cache:
         _store(file, result)
     return result
 
