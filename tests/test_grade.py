@@ -61,7 +61,7 @@ def reference():
         exercise("98.1", "def twice(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION", 3),
         check("98.1", 1, "print(twice(values))\nprint(twice(0.25))", 2, "Two times x.", "[0. 2. 4.]\n0.5\n"),
         check(
-            "98.1", 2, "assert np.allclose(twice(np.array([-7.0, 5.5])), [-14, 11])\n"
+            "98.1", 2, "assert np.allclose(twice(np.array([-7.0, 271.828])), [-14, 543.656])\n"
             "assert course.same_code(str(twice(8)), '16')\nassert twice('secret') == 'secretsecret'",
             1, "Other arguments than those shown.",
         ),
@@ -474,8 +474,8 @@ def test_reports_tell_everything_but_the_hidden_tests(graded):
     for name in names:
         for kind in ("json", "md", "html"):
             text = (reports / name / f"report.{kind}").read_text()
-            assert "secret" not in text, name  # only the hidden check knows this word
-            assert "5.5" not in text, name
+            assert "secret" not in text, name  # only the hidden check knows this word and the number
+            assert "271.828" not in text, name
     page = (reports / "hard-codes" / "report.html").read_text()
     assert "Other arguments than those shown." in page
     assert "4 of 5 points" in page
@@ -535,6 +535,9 @@ def test_a_reference_that_fails_here_is_not_graded_by(tmp_path, monkeypatch):
         (["import numpy as np", "z = np.ones(3)", "np.fill_diagonal(z, 0)", "f(z)"], [0, 1, 2, 3]),
         (["def g(x):\n    return x + b", "b = 2", "f(g)"], [0, 1, 2]),
         (["def g(x):\n    return h(x)", "i = 2", "def h(x):\n    return i", "f(g)"], [0, 1, 2, 3]),
+        (["import numpy as np", "z = np.ones(3)", "np.fill_diagonal(z, 0)", "f(np)"], [0, 3]),
+        (["import numpy as np", "np.seterr(all='raise')", "f(np)"], [0, 1, 2]),
+        (["x = [1]", "y = [2]", "x.extend(y)", "f(x)"], [0, 1, 2, 3]),
         (["import scipy.stats", "import scipy.special", "f(scipy.stats)"], [0, 1, 2]),
         (["a = {}", "a['x'] = 1", "for a_key in a: print(a_key)", "f(a)"], [0, 1, 3]),
         (["t = 5", "for t in range(3):\n    s = t", "f(s)"], [1, 2]),

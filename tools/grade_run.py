@@ -212,8 +212,8 @@ def run(notebook, limits):
             "result": str(result),
         }
         command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "--no-header", "-p", "no:cacheprovider"]
-        command += ["-c", os.devnull, "--rootdir", str(folder), "-p", "nbval.plugin", "-p", "tools.tolerance"]
-        command += ["-p", "tools.grade_nbval", "--nbval", "--nbval-current-env"]
+        command += ["-c", os.devnull, "--rootdir", str(folder), "-p", "tools.grade_nbval"]
+        command += ["-p", "nbval.plugin", "-p", "tools.tolerance", "--nbval", "--nbval-current-env"]
         command += ["--nbval-cell-timeout", str(limits.run_seconds), str(folder / "merged.ipynb")]
         variables = {"COURSE_GRADE": json.dumps(settings), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         with open(folder / "log", "w") as log:

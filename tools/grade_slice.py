@@ -27,6 +27,8 @@ class Names:
     loads: set = field(default_factory=set)
     later: set = field(default_factory=set)  # loaded when a function that it defines is called
     touches: set = field(default_factory=set)
+    lent: set = field(default_factory=set)  # touched as the x of x.f(a): not touched where x is a module
+    imports: set = field(default_factory=set)
 
 
 def names(source):
@@ -92,8 +94,8 @@ def _root(node):
 
 
 def _touched(node):
-    """Names whose objects a simple statement may change."""
-    touched = set()
+    """Names whose objects a simple statement may change, and of those the x of a call x.f(a)."""
+    touched, lent, given = set(), set(), set()
     for part in ast.walk(node):
         if isinstance(part, (ast.Attribute, ast.Subscript)) and isinstance(part.ctx, (ast.Store, ast.Del)):
             touched.add(_root(part))
@@ -103,10 +105,11 @@ def _touched(node):
         touched |= {alias.name.partition(".")[0] for alias in node.names if not alias.asname}
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         call, root = node.value, _root(node.value.func)
+        given = {argument.id for argument in call.args if isinstance(argument, ast.Name)}
         if root not in SHOWING | DRAWING:
-            touched.add(root)
-            touched |= {_root(argument) for argument in call.args if isinstance(argument, ast.Name)}
-    return touched - {None}
+            (lent if given and root not in touched else touched).add(root)
+            touched |= given
+    return (touched | lent) - {None}, lent - given
 
 
 def _statement(node, found, sure):
@@ -114,7 +117,10 @@ def _statement(node, found, sure):
     blocks = [(name, getattr(node, name)) for name in BLOCKS if isinstance(getattr(node, name, None), list)]
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or not blocks:
         _load(node, found)
-        found.touches |= _touched(node)
+        touched, lent = _touched(node)
+        found.lent = (found.lent | lent) - (touched - lent)
+        found.touches |= touched
+        found.imports |= _stored(node) if isinstance(node, (ast.Import, ast.ImportFrom)) else set()
         found.binds |= _stored(node) if sure else set()
     else:
         head = [part for name, part in ast.iter_fields(node) if name not in BLOCKS]
@@ -144,6 +150,9 @@ def needed(parts, wanted):
     parts: sources in the order in which they run; wanted: indices into them.
     """
     known = [names(source) for source in parts]
+    modules = set().union(*(part.imports for part in known))
+    for part in known:
+        part.touches -= part.lent & modules
     wanted, keep = set(wanted), None
     while keep is None or wanted - keep:
         keep, missing = set(), set()
