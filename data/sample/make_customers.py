@@ -49,32 +49,36 @@ def correlation(upper):
     return fixed / np.sqrt(np.outer(np.diag(fixed), np.diag(fixed)))
 
 
-def marginal(ranks, quantiles, shape):
-    """Spendings at ranks in (0, 1): log-linear between the quartiles, a bent tail on either side."""
+def marginal(ranks, quantiles, levels, shape):
+    """Spendings at ranks in (0, 1): log-linear between the quartiles, a bent tail on either side.
+
+    levels: the ranks of the three quartiles.
+    """
     low, bend, share = shape
+    first, _, third = levels
     log = np.log(np.array(quantiles) + 10)
-    middle = np.interp(ranks, [0, 0.25, 0.5, 0.75, 1], log)
-    below = log[0] + (log[1] - log[0]) * (np.minimum(ranks, 0.25) / 0.25) ** low
-    t = np.clip((ranks - 0.75) / 0.25, 0, 1)
+    middle = np.interp(ranks, [0, *levels, 1], log)
+    below = log[0] + (log[1] - log[0]) * (np.minimum(ranks, first) / first) ** low
+    t = np.clip((ranks - third) / (1 - third), 0, 1)
     above = log[3] + (log[4] - log[3]) * (share * t + (1 - share) * t**bend)
-    return np.exp(np.where(ranks < 0.25, below, np.where(ranks > 0.75, above, middle))) - 10
+    return np.exp(np.where(ranks < first, below, np.where(ranks > third, above, middle))) - 10
 
 
 def fitted(ranks, quantiles, moments, fixed):
-    """The spendings whose mean and standard deviation, together with the fixed ones, are as published."""
-
-    def values(shape):
-        return np.concatenate([fixed, marginal(ranks, quantiles, shape)])
+    """The spendings whose statistics, together with the fixed ones, are as published."""
+    below = np.array([(fixed < quartile).sum() for quartile in quantiles[1:4]])
+    levels = (np.array([0.25, 0.5, 0.75]) * (len(ranks) + len(fixed)) - below) / len(ranks)
 
     def misfit(shape):
-        made = values(shape)
+        made = np.concatenate([fixed, marginal(ranks, quantiles, levels, shape)])
         return [made.mean() / moments[0] - 1, made.std(ddof=1) / moments[1] - 1]
 
     best = least_squares(misfit, [0.4, 6, 0.5], bounds=([0.1, 1.5, 0.05], [1, 60, 1]))
-    return marginal(ranks, quantiles, best.x)
+    return marginal(ranks, quantiles, levels, best.x)
 
 
-def main():
+def main(folder=Path(__file__).parent):
+    """Write customers.csv into the folder and return its path."""
     rng = np.random.default_rng(SEED)
     labels = [(c, r) for c, counts in COUNTS.items() for r in (1, 2, 3) for _ in range(counts[r - 1])]
     for row in PRINTED.values():
@@ -93,9 +97,10 @@ def main():
         ranks = (rankdata(logs[:, k], method="ordinal") - 0.5) / len(logs)
         spent = fitted(ranks, QUANTILES[k], MOMENTS[k], printed[:, k + 2])
         table[others, k + 2] = np.clip(np.round(spent), QUANTILES[k][0], QUANTILES[k][-1])
-    target = Path(__file__).with_name("customers.csv")
+    target = Path(folder, "customers.csv")
     lines = [",".join(["Channel", "Region", *NAMES]), *(",".join(map(str, row)) for row in table)]
     target.write_text("\n".join(lines) + "\n")
+    return target
 
 
 if __name__ == "__main__":

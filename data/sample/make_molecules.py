@@ -151,7 +151,8 @@ def stratified_folds(energies, rng):
     return np.sort(rng.permuted(order, axis=1).T, axis=1)
 
 
-def main():
+def main(folder=Path(__file__).parent):
+    """Write molecules.npz into the folder and return its path."""
     RDLogger.DisableLog("rdApp.*")
     rng = np.random.default_rng(SEED)
     chosen = enumerate_molecules(rng)
@@ -170,10 +171,11 @@ def main():
     for row, (z, r, _) in enumerate(rows):
         charges[row, : len(z)], coordinates[row, : len(z)] = z, r
     energies = np.round([energy for *_, energy in rows], 3).astype(np.float32)
-    target = Path(__file__).with_name("molecules.npz")
+    target = Path(folder, "molecules.npz")
     folds = stratified_folds(energies, rng).astype(np.int16)
     np.savez_compressed(target, coordinates=coordinates, charges=charges, energies=energies, folds=folds)
     print(f"{len(rows)} molecules, {target.stat().st_size / 1e3:.0f} kB")
+    return target
 
 
 if __name__ == "__main__":
