@@ -148,23 +148,51 @@ def _refuse(bad, name, values, allowed):
         raise ValueError(f"{name}: molecule {index[0]} has {values[index]}; allowed are {allowed}")
 
 
-def load_leaves(kind="color", splits=SPLITS):
+def load_leaves(kind="color", splits=SPLITS, rendered=False):
     """Photographs of apple leaves: path, label ("black rot" or "healthy"), leaf, split, session, number.
 
     kind: "color" for the photographs, "segmented" for the same leaves cut out on black, in the same order.
     splits: which of "train", "validation", "test" and "unused" to return. No leaf is in two splits.
+    rendered: True for the sample's rendered leaves whatever DATA says; they, and only they, have "masks" too
+    (see `leaf_truth`), so that kind always means them.
     leaf, session: number of the first photograph of the leaf (healthy: of the block of photographs) and of
     the stretch taken in one place and light. frame.attrs["source"] is "real" or "sample".
     """
-    if kind not in files.LEAF_ENDINGS:
-        raise ValueError(f"kind: {kind!r} is not known; allowed are {list(files.LEAF_ENDINGS)}")
+    if kind not in files.RENDERED_ENDINGS:
+        raise ValueError(f"kind: {kind!r} is not known; allowed are {list(files.RENDERED_ENDINGS)}")
     if isinstance(splits, str) or not splits or not {*SPLITS, "unused"} >= set(splits):
         raise ValueError(f"splits: {splits!r} is not allowed; give a list of some of {[*SPLITS, 'unused']}")
-    frames = _leaves(splits)
-    paths, source = files.locate(*(frames[key][kind].to_list() for key in ("real", "sample")))
+    frames, source = _leaves(splits), "sample"
+    if rendered or kind == "masks":
+        paths = files.sample(frames["sample"].get(kind, []))
+        if paths is None:
+            raise FileNotFoundError(f"kind: no {kind!r} of rendered leaves in {files.FOLDER / 'sample'}; "
+                                    "make them with data/sample/make_leaves.py")
+    else:
+        paths, source = files.locate(*(frames[key][kind].to_list() for key in ("real", "sample")))
     frame = frames[source].assign(path=paths)[["path", "label", "leaf", "split", "session", "number"]]
     frame.attrs["source"] = source
     return frame
+
+
+def leaf_truth(paths, size=224):
+    """Exact masks of rendered leaves, from the paths of `load_leaves("masks")`: booleans (leaf, lesion).
+
+    Each is (n, size, size), True where at least half of a pixel is leaf (with its lesions), or lesion.
+    Raises ValueError for a file that is no mask.
+    """
+    from PIL import Image
+
+    truth = np.zeros((2, len(paths), size, size), bool)
+    for row, path in enumerate(paths):
+        with Image.open(path) as image:
+            values = np.asarray(image)
+        if values.ndim != 2 or values.max(initial=0) > 2:
+            raise ValueError(f"paths: '{path}' is no mask; allowed are files of load_leaves('masks')")
+        for level in (1, 2):
+            cover = Image.fromarray((values >= level).astype(np.float32)).resize((size, size), Image.BILINEAR)
+            truth[level - 1, row] = np.asarray(cover) >= 0.5
+    return truth[0], truth[1]
 
 
 def _leaves(splits):

@@ -26,6 +26,7 @@ CHECKOUT = (ROOT / "pyproject.toml").is_file()
 FOLDER = ROOT / "data" if CHECKOUT else Path(__file__).resolve().parent / "data"  # a built package carries it
 LEAF_FOLDERS = {"black rot": "Apple___Black_rot", "healthy": "Apple___healthy"}
 LEAF_ENDINGS = {"color": ".JPG", "segmented": "_final_masked.jpg"}
+RENDERED_ENDINGS = {"color": ".webp", "segmented": ".webp", "masks": ".png"}  # of the sample's leaves
 
 TIMEOUT = 20  # seconds without a byte
 PAUSES = (1, 4)  # seconds before the second and the third attempt
@@ -78,10 +79,14 @@ def registry():
 
 @lru_cache
 def manifest(folder=FOLDER):
-    """leaves.csv of a folder, with the names of photograph and cut-out in the columns color and segmented."""
+    """leaves.csv of a folder, with the names of photograph and cut-out in the columns color and segmented.
+
+    Rendered leaves have masks as well.
+    """
     frame = pd.read_csv(folder / "leaves.csv")
-    for kind, ending in LEAF_ENDINGS.items():
-        frame[kind] = [f"leaves/{kind}/{LEAF_FOLDERS[label]}/{file.removesuffix('.JPG')}{ending}"
+    rendered = frame["file"].str.endswith(RENDERED_ENDINGS["color"]).all()
+    for kind, ending in (RENDERED_ENDINGS if rendered else LEAF_ENDINGS).items():
+        frame[kind] = [f"leaves/{kind}/{LEAF_FOLDERS[label]}/{Path(file).stem}{ending}"
                        for label, file in zip(frame["label"], frame["file"], strict=True)]
     return frame
 
