@@ -12,6 +12,7 @@ from helpers import files
 
 WHOLESALE, QM7 = "wholesale/Wholesale customers data.csv", "qm7/qm7.mat"
 SQUEEZENET = "networks/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
+RENDERED_SQUEEZENET = "networks/squeezenet1_1.safetensors"  # of the sample, trained on rendered pictures
 SPENDINGS = ["Fresh", "Milk", "Grocery", "Frozen", "Detergents_Paper", "Delicassen"]
 CODES = {"Channel": ["Horeca", "Retail"], "Region": ["Lisbon", "Oporto", "Other"]}  # codes 1, 2, 3
 ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 16: "S"}
@@ -19,7 +20,6 @@ ARRAYS = {"R": "coordinates", "Z": "charges", "T": "energies", "P": "folds"}  # 
 PER_ATOM = (-200, -15)  # atomization energies in kcal/mol; in eV, Hartree or kJ/mol they fall outside
 UNITS = {"Hartree": 1 / 627.5, "eV": 1 / 23.06, "kJ/mol": 4.184}  # of one kcal/mol
 SPLITS = ("train", "validation", "test")
-MIRROR = files.mirror_folder()
 
 
 @dataclass(frozen=True)
@@ -204,14 +204,19 @@ def _leaves(splits):
 
 
 def network_weights(name):
-    """Path of a network's ImageNet weights, or None where torchvision has to download them (vgg16).
+    """Path of a network's weights, or None where torchvision has to download them (vgg16).
 
-    name: "squeezenet1_1" (a verified Keras file) or "vgg16" (a features-only file in cache or mirror).
+    name: "squeezenet1_1" (a verified Keras file, from ImageNet; of the sample a .safetensors file, trained on
+    rendered pictures) or "vgg16" (a features-only file in cache or mirror).
+    Raises FileNotFoundError where they cannot be had, which for vgg16 is so with DATA=sample.
     """
     if name == "squeezenet1_1":
-        return fetch(SQUEEZENET)
+        return files.locate([SQUEEZENET], [RENDERED_SQUEEZENET])[0][0]
     if name != "vgg16":
         raise ValueError(f"name: {name!r} is not known; allowed are 'squeezenet1_1' and 'vgg16'")
+    if files.mode() == "sample":
+        raise FileNotFoundError("DATA: 'sample' is set, and the sample has no weights of vgg16; allowed is "
+                                "squeezenet1_1, or 'auto' and 'real' for DATA")
     paths = [folder / "networks" / f"vgg16_features.{ending}" for ending in ("safetensors", "pth")
              for folder in (files.cache_folder(), files.mirror_folder()) if folder]
     return next((path for path in paths if path.is_file()), None)
@@ -221,20 +226,22 @@ def describe():
     """One row per data set: where its files would come from now. Verifies what is here, downloads nothing."""
     frames, wanted, rows = _leaves(SPLITS), files.mode(), []
     parts = {"Wholesale customers": [[WHOLESALE], ["customers.csv"]], "QM7": [[QM7], ["molecules.npz"]],
-             "SqueezeNet 1.1": [[SQUEEZENET], []]}
+             "SqueezeNet 1.1": [[SQUEEZENET], [RENDERED_SQUEEZENET]]}
     for title, kind in (("leaves, photographs", "color"), ("leaves, cut-outs", "segmented")):
         parts[title] = [frames[key][kind].to_list() for key in ("real", "sample")]
     for title, (names, stand_ins) in parts.items():
         looked = [files.look(files.registry()[name]) for name in names]
-        places = Counter(place or ("missing" if wanted == "sample" else "address") for _, place, _ in looked)
-        if wanted == "sample" and title != "SqueezeNet 1.1":
+        places = Counter(place or "address" for _, place, _ in looked)
+        if wanted == "sample":
             places = ["sample" if files.sample(stand_ins) else "missing"]
         wrong = [f"{place} of {name!r}: {what}" for name, (_, _, problems) in zip(names, looked, strict=True)
                  for place, what in problems.items() if what not in (None, "not there")]
         source = ", ".join(places if len(places) == 1 else [f"{n} {place}" for place, n in places.items()])
         size = sum(files.registry()[name].bytes for name in names) / 1e6
         rows.append((title, len(names), round(size, 2), source, "; ".join(wrong[:1])))
-    weights = network_weights("vgg16")
-    place = "address" if not weights else "cache" if files.cache_folder() in weights.parents else "mirror"
-    rows.append(("VGG-16", 1, 528.0, place, "" if weights else "only if asked for, by torchvision"))
+    weights = None if wanted == "sample" else network_weights("vgg16")
+    place, note = ("missing", "") if wanted == "sample" else ("address", "only if asked for, by torchvision")
+    if weights:
+        place, note = "cache" if files.cache_folder() in weights.parents else "mirror", ""
+    rows.append(("VGG-16", 1, 528.0, place, note))
     return pd.DataFrame(rows, columns=["data", "files", "MB", "source", "note"])

@@ -8,6 +8,7 @@ COURSE_MIRROR = mirror folder, relative to the repository (../shared/data); COUR
 
 import contextlib
 import hashlib
+import logging
 import os
 import secrets
 import time
@@ -132,7 +133,8 @@ def sample(names):
 def locate(names, stand_ins=None):
     """Verified paths of registered files and their common source, ([path, ...], "real" or "sample").
 
-    stand_ins: the names below data/sample to fall back on (default: the same names). Networks have none.
+    stand_ins: the names below data/sample to fall back on (default: the same names). With DATA=auto a warning
+    is logged when they are used.
     Raises KeyError for a name that is not registered; FileNotFoundError, in one line that says what was tried
     and what helps, where a file cannot be had.
     """
@@ -141,26 +143,28 @@ def locate(names, stand_ins=None):
         if name not in known:
             raise KeyError(f"name: {name!r} is not registered; allowed is what data/registry.toml and "
                            "data/leaves.csv list")
-    weights = all(name.startswith("networks/") for name in names)
-    substitutes = None if weights else sample(names if stand_ins is None else stand_ins)
-    try:
-        if wanted == "sample" and not weights:
+    substitutes = sample(names if stand_ins is None else stand_ins)
+    if wanted == "sample":
+        if substitutes is None:
             raise FileNotFoundError(f"DATA: 'sample' is set, but data/sample has nothing for {names[0]!r}; "
                                     "allowed here are 'auto' and 'real'")
-        return _real([known[name] for name in names], online=wanted != "sample"), "real"
-    except FileNotFoundError:
+        return substitutes, "sample"
+    try:
+        return _real([known[name] for name in names]), "real"
+    except FileNotFoundError as error:
         if substitutes is None or wanted == "real":
             raise
+        logging.getLogger(__name__).warning("SAMPLE, not the real data: %s", error)
         return substitutes, "sample"
 
 
-def _real(files, online):
+def _real(files):
     found = {file: look(file) for file in files}
     for file, (_, _, problems) in found.items():
         if problems["cache"] not in (None, "not there"):
             problems["cache"] += _delete(cache_folder() / file.name)
     missing = [file for file, (path, _, _) in found.items() if path is None]
-    got = _download_all(missing) if online else dict.fromkeys(missing, "DATA=sample forbids the network")
+    got = _download_all(missing)
     for file, result in got.items():
         if isinstance(result, str):
             more = f" and up to {len(missing) - 1} more" if len(missing) > 1 else ""

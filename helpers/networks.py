@@ -47,6 +47,11 @@ def load_network(name="squeezenet1_1", weights="imagenet"):
 
 def _squeezenet_weights():
     """State of squeezenet1_1().features from the Keras file: kernels HWIO to OIHW, first one BGR to RGB."""
+    path = datasets.network_weights("squeezenet1_1")
+    if path.suffix == ".safetensors":  # the sample's network, in half precision
+        from safetensors.torch import load_file
+
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
     import h5py
 
     layers = {"conv1": "0"}
@@ -54,7 +59,7 @@ def _squeezenet_weights():
         for part in ("squeeze1x1", "expand1x1", "expand3x3"):
             layers[f"fire{fire}/{part}"] = f"{index}.{part}".replace("squeeze1x1", "squeeze")
     state = {}
-    with h5py.File(datasets.network_weights("squeezenet1_1"), "r") as file:
+    with h5py.File(path, "r") as file:
         for keras, ours in layers.items():
             kernel, bias = (file[keras][name.decode()][()] for name in file[keras].attrs["weight_names"])
             state[f"{ours}.weight"] = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())

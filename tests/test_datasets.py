@@ -556,16 +556,29 @@ def test_sample_forbids_the_network_and_takes_nothing_else(place, server, monkey
     assert not server.requests
 
 
-def test_networks_have_no_sample(place, server, monkeypatch):
-    name = datasets.SQUEEZENET
-    file = files.registry()[NAME]
+def test_a_network_falls_back_on_the_one_of_the_sample(place, server, monkeypatch):
+    name, file = datasets.SQUEEZENET, files.registry()[NAME]
     monkeypatch.setitem(files.registry(), name, files.File(name, file.bytes, file.sha256, file.address))
-    put(place / "data" / "sample", b"sample", name)
-    monkeypatch.setenv("DATA", "sample")
-    assert "DATA=sample forbids the network" in failure(name)
-    assert not server.requests
     mirrored = put(place / "mirror", GOOD, name)
+    ours = put(place / "data" / "sample", b"sample", datasets.RENDERED_SQUEEZENET)
     assert datasets.network_weights("squeezenet1_1") == mirrored
+    monkeypatch.setenv("DATA", "sample")
+    assert datasets.network_weights("squeezenet1_1") == ours
+    with pytest.raises(FileNotFoundError, match="the sample has no weights of vgg16"):
+        datasets.network_weights("vgg16")
+    assert not server.requests
+
+
+def test_falling_back_is_said_loudly(place, server, caplog, monkeypatch):
+    sample_of(place)
+    server.answers = [status(404)]
+    files.locate([NAME])
+    assert caplog.messages[0].startswith(f"SAMPLE, not the real data: data: '{NAME}' cannot be had")
+    assert "HTTP 404" in caplog.messages[0]
+    caplog.clear()
+    monkeypatch.setenv("DATA", "sample")  # asked for: nothing to warn of
+    files.locate([NAME])
+    assert not caplog.messages
 
 
 def test_one_missing_photograph_gives_the_whole_sample_never_a_mixture(place, server, monkeypatch):

@@ -12,16 +12,17 @@ from wrong import rounds, wrong_answers
 
 from helpers import course
 from tools import grade_run, grade_slice
-from tools.notebooks import all_notebooks, find
+from tools.notebooks import NOTEBOOKS, all_notebooks, checked_folder, find
 
 LIMITS = {"seconds": 120, "run_seconds": 900}
+FOLDER = checked_folder()
 NUMBERS = [path.name[:2] for path in all_notebooks()]
 ROUNDS = [(number, place) for number in NUMBERS for place in range(len(rounds(number)))]
 
 
 def grade(number, answers):
     """Grade a student copy of a notebook with these {exercise id: source}."""
-    content = find(number).read_bytes()
+    content = find(number, FOLDER).read_bytes()
     reference = nbformat.reads(content.decode(), as_version=4)
     book = course.student_copy(reference)
     cells = {exercise.cell: answers.get(exercise.id) for exercise in course.exercises(reference)}
@@ -34,7 +35,7 @@ def grade(number, answers):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_reference_earns_everything_through_the_slice(number):
-    reference = nbformat.read(find(number), 4)
+    reference = nbformat.read(find(number, FOLDER), 4)
     for exercise, row in grade(number, {one.id: one.source for one in course.exercises(reference)}).items():
         assert row["outcome"] == "correct", (exercise, row["checks"])
         assert row["points"] == row["possible"]
@@ -49,7 +50,7 @@ def test_stubs_earn_nothing(number):
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_checks_of_an_exercise_need_nothing_of_another(number):
     """A student may answer one exercise alone, and then the cells of the others do not run."""
-    reference = nbformat.read(find(number), 4)
+    reference = nbformat.read(find(number, FOLDER), 4)
     code = [cell for cell in reference.cells if cell.cell_type == "code"]
     names = {cell.id: grade_slice.names(cell.source) for cell in code}
     for exercise in course.exercises(reference):
@@ -66,7 +67,7 @@ def test_the_checks_of_an_exercise_need_nothing_of_another(number):
 @pytest.mark.parametrize("number", NUMBERS)
 def test_every_exercise_has_two_wrong_answers(number):
     known = [answer.exercise for answer in wrong_answers(number)]
-    for exercise in course.exercises(nbformat.read(find(number), 4)):
+    for exercise in course.exercises(nbformat.read(find(number, FOLDER), 4)):
         assert known.count(exercise.id) >= 2, f"{exercise.id}: add to tests/wrong_answers/{number}.txt"
 
 
@@ -74,7 +75,7 @@ def test_every_exercise_has_two_wrong_answers(number):
 def test_wrong_answers_earn_what_they_deserve(number, place):
     messages = {
         check.cell: check.message
-        for exercise in course.exercises(nbformat.read(find(number), 4))
+        for exercise in course.exercises(nbformat.read(find(number, FOLDER), 4))
         for check in exercise.checks
     }
     chosen = rounds(number)[place]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tools import environment
-from tools.notebooks import find, merge_streams, take_outputs
+from tools.notebooks import clean, find, merge_streams, take_outputs
 
 ROOT = Path(__file__).parents[1]
 VENV = Path(sys.executable).parents[1]
@@ -136,9 +136,17 @@ def test_take_outputs_drops_widget_models(tmp_path):
     data = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "slider"}
     executed.cells[1].outputs = [nbformat.v4.new_output("display_data", data=data)]
     executed.metadata.widgets = {"state": {}}
-    stored = take_outputs(source, executed)
+    stored = take_outputs(source, clean(executed))
+    assert "widgets" not in executed.metadata
     assert stored.cells[1].outputs[0].data == {"text/plain": "slider"}
     assert "widgets" not in stored.metadata
+
+
+FIND_DATA = """
+import os, pathlib
+pathlib.Path("build").mkdir(exist_ok=True)
+pathlib.Path("build/source").write_text(os.environ["DATA"].replace("auto", "real"))
+"""
 
 
 @pytest.fixture
@@ -148,7 +156,7 @@ def course(tmp_path):
         shutil.copy2(ROOT / name, tmp_path)
     for name in ("tools", "helpers"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "tools" / "data.py").write_text("print('data: ready')\n")
+    (tmp_path / "tools" / "data.py").write_text(FIND_DATA)
     for name, source in (("11_a", GOOD), ("12_b", GOOD), ("13_c", "raise RuntimeError('no such customer')")):
         write(tmp_path / "notebooks" / "1_wholesale" / f"{name}.ipynb", source)
     return tmp_path
@@ -179,9 +187,37 @@ def test_make_goes_on_after_a_failure_and_runs_only_what_changed(course):
 
     os.utime(course / "notebooks" / "1_wholesale" / "12_b.ipynb")
     assert make("all")[1] == [("12", "passed")]
-    assert len(make("all", "DATA=real")[1]) == 3
     assert not make("all", "DATA=real")[1]
+    assert len(make("all", "DATA=sample")[1]) == 3
+    assert not make("all", "DATA=sample")[1]
     assert not call("git", "status", "--short", "notebooks", cwd=ROOT).stdout.count("11_a")
+
+
+def test_on_the_sample_two_runs_are_compared(course):
+    """Stored outputs belong to the real data; nothing of the sample gets into them."""
+    source = "import os\nprint('data source:', os.environ['DATA'])"
+    path = write(course / "notebooks" / "1_wholesale" / "11_a.ipynb", source)
+    book = nbformat.read(path, 4)
+    book.cells[1].metadata.tags = ["nbval-check-output"]
+    nbformat.write(book, path)
+
+    def make(*arguments):
+        return call("make", *arguments, f"VENV={VENV}", "NB=11", cwd=course)
+
+    assert make("refresh").returncode == 0
+    stored = path.read_bytes()
+    assert make("check").returncode == 0
+    sample = make("check", "DATA=sample")
+    assert sample.returncode == 0, sample.stdout
+    assert "build/1_wholesale/11_a" in sample.stdout
+    refused = make("refresh", "DATA=sample")
+    assert refused.returncode != 0
+    assert "the stored outputs are those of the real data" in refused.stderr
+    assert path.read_bytes() == stored
+    command = [sys.executable, "-m", "pytest", path]
+    command += ["--nbval", "--nbval-current-env", "-p", "tools.tolerance"]
+    assert call(*command, cwd=course, DATA="real").returncode == 0
+    assert call(*command, cwd=course, DATA="sample").returncode == 1  # so the comparison can fail
 
 
 def test_find_names_the_allowed_numbers():

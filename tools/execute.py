@@ -31,12 +31,14 @@ for variable in (
 ):
     os.environ.setdefault(variable, THREADS)
 
+FALLEN_BACK = "SAMPLE, not the real data"  # what helpers.files warns with
+
 import nbformat  # noqa: E402
 import papermill  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
-from tools.notebooks import ROOT, printed, take_outputs  # noqa: E402
+from tools.notebooks import ROOT, clean, printed, take_outputs  # noqa: E402
 
 
 def accepted_parameters(path, given):
@@ -72,12 +74,8 @@ def execute(path, target, parameters):
         message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
     except Exception as error:  # a dead kernel, a notebook that cannot be read
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-    notebook = nbformat.read(target, 4) if target.exists() else nbformat.read(path, 4)
-    for key in [key for key in notebook.metadata if key == "papermill"]:
-        del notebook.metadata[key]
-    for cell in notebook.cells:
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
+    notebook = clean(nbformat.read(target if target.exists() else path, 4))
+    fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     record = {
         "status": "failed" if message else "passed",
         "message": message,
@@ -89,7 +87,7 @@ def execute(path, target, parameters):
         ),
         "threads": int(THREADS),
         "device": printed(notebook, "device") or "cpu",
-        "data": printed(notebook, "data source") or "unknown",
+        "data": "sample" if fell_back else printed(notebook, "data source") or "unknown",
     }
     notebook.metadata["run"] = record
     nbformat.write(notebook, target)
@@ -110,6 +108,8 @@ def main():
         scratch = Path(folder) / path.name
         notebook, record = execute(path, scratch, accepted_parameters(path, arguments.parameters))
         failed = record["status"] == "failed"
+        if arguments.refresh and record["data"] == "sample":
+            sys.exit(f"{name}: not refreshed, for the stored outputs are those of the real data")
         if arguments.refresh and not failed:
             nbformat.write(take_outputs(nbformat.read(path, 4), notebook), path)
         elif not arguments.refresh:

@@ -1,8 +1,14 @@
-"""Print the path of a notebook by its number: python -m tools.find 22."""
+"""Print paths of notebooks: of one by its number, python -m tools.find 22, or of all without one.
+
+With --checked it is those whose stored outputs belong to the data at hand (tools.notebooks.checked_folder).
+"""
 
 import sys
 
-from tools.notebooks import ROOT, find
+from tools.notebooks import NOTEBOOKS, ROOT, all_notebooks, checked_folder, find
 
 if __name__ == "__main__":
-    print(find(sys.argv[1]).relative_to(ROOT))
+    folder = checked_folder() if "--checked" in sys.argv else NOTEBOOKS
+    numbers = [argument for argument in sys.argv[1:] if argument != "--checked"]
+    for path in [find(number, folder) for number in numbers] or all_notebooks(folder):
+        print(path.relative_to(ROOT))

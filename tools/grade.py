@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from helpers import course
 from tools import grade_report, grade_run, grade_sandbox
-from tools.notebooks import BUILD, ROOT, all_notebooks
+from tools.notebooks import BUILD, ROOT, all_notebooks, checked_folder
 
 REPORTS, TRIALS = BUILD / "reports", BUILD / "trials"
 UNKNOWN = "not recognised"
@@ -186,7 +186,7 @@ def grade_class(submissions, reports, numbers=(), jobs=1, scheduler=None, paths=
 
     paths: the reference notebooks (the course's); limits: skip the trial run of each reference and use these.
     """
-    known = references(paths or all_notebooks())
+    known = references(paths or all_notebooks(checked_folder()))
     assigned = assign(collect(submissions), known)
     wanted = {number for files in assigned.values() for number in files} - {UNKNOWN}
     wanted = {number for number in wanted if not numbers or number in numbers} | set(numbers)

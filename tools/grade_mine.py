@@ -1,7 +1,8 @@
 """Tell a student how their own copy of a notebook stands: make grade-mine NB=22 [FILE=my copy.ipynb].
 
-Looks in build/student unless a file is named. The reference is the notebook of this number in notebooks/;
-where that is a student copy itself (a release without solutions), only the visible checks are known.
+Looks in build/student unless a file is named. The reference is the notebook of this number in
+notebooks/, on the sample the executed one in build/; where that is a student copy itself (a release
+without solutions), only the visible checks are known.
 """
 
 import sys
@@ -11,7 +12,7 @@ import nbformat
 
 from helpers import course
 from tools import grade, grade_report, grade_run
-from tools.notebooks import find
+from tools.notebooks import checked_folder, find
 from tools.student import STUDENT
 
 
@@ -44,7 +45,7 @@ def own_copy(number, given):
 
 def main():
     number = sys.argv[1]
-    reference = find(number)
+    reference = find(number, checked_folder())
     path = own_copy(number, sys.argv[2] if len(sys.argv) > 2 else None)
     content = reference.read_bytes()
     print(f"checking {path.name} ...", flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 
 from helpers import course
-from tools.notebooks import BUILD, NOTEBOOKS, all_notebooks
+from tools.notebooks import BUILD, NOTEBOOKS, all_notebooks, checked_folder
 
 STUDENT = BUILD / "student"
 RELEASED = ".released.json"
@@ -56,10 +56,11 @@ def main():
     parser.add_argument("--to", type=Path, default=STUDENT)
     parser.add_argument("--force", action="store_true", help="overwrite copies that were worked in")
     arguments = parser.parse_args()
-    paths = [path for path in all_notebooks() if not arguments.numbers or path.name[:2] in arguments.numbers]
+    known = all_notebooks(checked_folder())
+    paths = [path for path in known if not arguments.numbers or path.name[:2] in arguments.numbers]
     if not paths:
-        known = " ".join(path.name[:2] for path in all_notebooks())
-        sys.exit(f"NB={' '.join(arguments.numbers)}: no notebook of {NOTEBOOKS.name}/; allowed are {known}")
+        allowed = " ".join(path.name[:2] for path in known)
+        sys.exit(f"NB={' '.join(arguments.numbers)}: no notebook of {NOTEBOOKS.name}/; allowed are {allowed}")
     written, kept = release(paths, arguments.to, arguments.force)
     folder = arguments.to.relative_to(Path.cwd()) if arguments.to.is_relative_to(Path.cwd()) else arguments.to
     print(f"{len(written)} student copies in {folder}")

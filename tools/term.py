@@ -15,7 +15,7 @@ import nbformat
 
 from helpers import course
 from tools import grade, grade_report, student
-from tools.notebooks import BUILD, find
+from tools.notebooks import BUILD, checked_folder, find
 
 TERM = BUILD / "term"
 HOSTILE = {
@@ -64,7 +64,7 @@ def main():
     parser.add_argument("-j", "--jobs", type=int, default=max(1, os.cpu_count() or 1))
     parser.add_argument("--notebook", default="12")
     arguments = parser.parse_args()
-    path = find(arguments.notebook)
+    path = find(arguments.notebook, checked_folder())
     shutil.rmtree(TERM, ignore_errors=True)
     written, _ = student.release([path], TERM / "student")
     print(f"released {written[0]}")
