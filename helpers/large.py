@@ -18,7 +18,8 @@ def float32_error(X, nearest, gamma):
     A float32 product of d + 2 terms errs by at most (d + 2) 2^-24 times the sum of their sizes, here at most
     (|x_j| + |x_k|)^2; rounding its factors adds two more. Softmin hands an error of z on, never enlarged, and
     rows k with gamma (z_jk - min z) > log(n) + 7 weigh less than 0.001 together; the others have
-    |x_k| <= |x_j| + sqrt(z_jk). exp2 and the sums add a relative error of at most 4e-6.
+    |x_k| <= |x_j| + sqrt(z_jk). exp2 and the sums are granted a relative error of 4e-6: torch promises none,
+    measured were 2e-7.
     """
     length, unit = np.linalg.norm(X, axis=1), (X.shape[1] + 4) * 2.0**-24
     near = np.minimum(length + np.sqrt(nearest + (np.log(len(X)) + 7) / gamma), length.max())

@@ -65,6 +65,13 @@ def test_the_size_of_tasks_and_blocks_changes_nothing(monkeypatch):
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-5)
 
 
+def test_exponentials_and_sums_stay_within_what_the_bound_grants_them():
+    exponents = -torch.rand(500, large.COLUMNS, generator=torch.Generator().manual_seed(1))
+    exponents *= torch.logspace(-3, 2, 500)[:, None]
+    exact = exponents.double().exp2().sum(dim=1)
+    np.testing.assert_allclose(exponents.exp2().sum(dim=1).double(), exact, rtol=1e-6)
+
+
 def test_the_number_of_torch_threads_is_put_back():
     before = torch.get_num_threads()
     anomalies.softmin_scores(np.random.default_rng(5).normal(size=(300, 2)), 1.0, precision="float32")
