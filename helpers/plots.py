@@ -87,8 +87,8 @@ def molecule_figure(parts, titles, values=None, label="", columns=4, suptitle=No
     return figure
 
 
-TURNABLE = """<canvas width=WIDTH height=320 role=img aria-label="ALT" style="cursor:grab;touch-action:none">
-</canvas>
+TURNABLE = """<canvas width=WIDTH height=320 role=img aria-label="ALT" tabindex=0
+ style="cursor:grab;touch-action:none"></canvas>
 <script>
 const atoms = ATOMS, bonds = BONDS, canvas = document.querySelector("canvas"), g = canvas.getContext("2d");
 let a = 0.5, b = 0.4, held = null;
@@ -114,7 +114,10 @@ function draw() {
     g.fillStyle = "#000"; g.fillText(text, x, y); }
 }
 canvas.onpointerdown = e => { held = [e.clientX, e.clientY]; canvas.setPointerCapture(e.pointerId); };
-canvas.onpointerup = () => { held = null; };
+canvas.onpointerup = canvas.onpointercancel = () => { held = null; };
+canvas.onkeydown = e => {
+  const turn = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[e.key];
+  if (turn) { a += turn[0] / 10; b += turn[1] / 10; e.preventDefault(); draw(); } };
 canvas.onpointermove = e => { if (!held) return;
   a += (e.clientX - held[0]) / 80; b += (e.clientY - held[1]) / 80; held = [e.clientX, e.clientY]; draw(); };
 draw();
@@ -122,7 +125,7 @@ draw();
 
 
 def turnable_molecule(coordinates, charges, bonds, alt, values=None, width=420):
-    """Return a picture of one molecule that turns as the mouse drags it: plain HTML, no network, no widget.
+    """Return a picture of one molecule that turns by mouse or arrow keys: plain HTML, no network, no widget.
 
     coordinates (a, 3) bohr, charges (a,), bonds (b, 2), without padding; values (b,) colors and labels bonds.
     """
