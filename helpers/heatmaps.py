@@ -7,7 +7,7 @@ Every function raises ValueError where the direction does not fit the features o
 import copy
 import math
 from functools import partial
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 import torch
@@ -68,6 +68,26 @@ def gradient_times_input(network, direction, images, batch=BATCH):
                     network, direction, images, batch)
 
 
+def _summed_gradient(network, direction, points, weights, batch):
+    """sum_k weights[k] dg/dx at the k-th point, each (n, 3, h, w), with several points in one pass.
+
+    A first convolution is linear: gradients are added up behind it and then go through it once.
+    """
+    first = network[0] if isinstance(network, nn.Sequential) and type(network[0]) is nn.Conv2d else None
+    points, total = iter(points), None
+    point = next(points)
+    _score(network, direction, point[:1])  # a wrong direction is named in terms of the pixels
+    points = chain([point], points)
+    for part in weights.to(point).split(max(1, batch // len(point))):
+        x = torch.cat([next(points) for _ in part])
+        slope = _gradient(network[1:], direction, first(x)) if first else _gradient(network, direction, x)
+        total = torch.zeros_like(slope[:len(point)]) if total is None else total
+        for each, weight in zip(slope.split(len(point)), part.tolist(), strict=True):
+            total.add_(each, alpha=weight)
+    return nn.grad.conv2d_input(point.shape, first.weight, total, first.stride, first.padding, first.dilation,
+                                first.groups) if first else total
+
+
 def smooth_grad(network, direction, images, samples=25, noise=0.15, seed=0, batch=BATCH):
     """Squared norm of the gradient averaged over noisy copies. Smilkov et al., arXiv:1706.03825.
 
@@ -76,12 +96,12 @@ def smooth_grad(network, direction, images, samples=25, noise=0.15, seed=0, batc
     generator = torch.Generator().manual_seed(seed)
 
     def smooth(network, direction, x):
-        spread = noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3)))
-        total = torch.zeros_like(x)
-        for _ in range(samples):
-            jitter = torch.randn(x.shape, generator=generator).to(x, memory_format=torch.channels_last)
-            total += _gradient(network, direction, x + spread.view(-1, 1, 1, 1) * jitter)
-        return (total / samples).square().sum(1)
+        spread = noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
+        jitter = (torch.randn(x.shape, generator=generator).to(x, memory_format=torch.channels_last)
+                  for _ in range(samples))
+        noisy = (x + spread * values for values in jitter)
+        mean = _summed_gradient(network, direction, noisy, torch.ones(samples).double() / samples, batch)
+        return mean.square().sum(1)
 
     return _explain(smooth, network, direction, images, batch)
 
@@ -91,13 +111,12 @@ def integrated_gradients(network, direction, images, steps=32, baseline=0.0, bat
 
     Complete: a heatmap adds up to g(x) - g(b), up to the quadrature. Sundararajan et al., arXiv:1703.01365.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    nodes, weights = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(steps))
 
     def integrate(network, direction, x):
-        step, total = x - baseline, torch.zeros_like(x)
-        for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-            total += weight * _gradient(network, direction, baseline + node * step)
-        return (step * total).sum(1)
+        step = x - baseline
+        points = (baseline + (node.item() + 1) / 2 * step for node in nodes)
+        return (step * _summed_gradient(network, direction, points, weights / 2, batch)).sum(1)
 
     return _explain(integrate, network, direction, images, batch)
 
@@ -112,13 +131,17 @@ def occlusion(network, direction, images, patch=16, stride=None, fill=0.0, batch
     def occlude(network, direction, x):
         rows, columns = ([slice(start, start + patch) for start in range(0, side - patch + stride, stride)]
                          for side in x.shape[2:])
+        places, several = list(product(rows, columns)), max(1, batch // len(x))
         total, count = torch.zeros_like(x[:, 0]), torch.zeros_like(x[0, 0])
         clean = _score(network, direction, x)
-        for place in product(rows, columns):
-            hidden = x.clone()
-            hidden[(..., *place)] = fill
-            total[(..., *place)] += (clean - _score(network, direction, hidden)).view(-1, 1, 1)
-            count[place] += 1
+        for start in range(0, len(places), several):
+            some = places[start:start + several]
+            hidden = x.repeat(len(some), 1, 1, 1)
+            for copies, place in zip(hidden.split(len(x)), some, strict=True):
+                copies[(..., *place)] = fill
+            for place, score in zip(some, _score(network, direction, hidden).split(len(x)), strict=True):
+                total[(..., *place)] += (clean - score).view(-1, 1, 1)
+                count[place] += 1
         return total / count
 
     with torch.inference_mode():
