@@ -24,16 +24,17 @@ CYCLE = ["train", "train", "validation", "train", "train", "test"]  # of every s
 QUALITY = {"color": 77, "segmented": 68}
 # first number: class, leaves, colour of table and light, hardness of the shadow, brightness of the day
 SESSIONS = {
-    1001: ("black rot", 27, (152, 142, 158), (1.04, 1.00, 0.95), 0.75, 1.08),
-    2001: ("healthy", 10, (150, 138, 130), (1.03, 1.00, 0.94), 0.80, 1.06),
-    3001: ("healthy", 14, (136, 135, 136), (0.99, 1.00, 1.01), 0.15, 0.92),
-    4001: ("healthy", 9, (158, 148, 156), (1.04, 1.00, 0.95), 0.75, 1.06),
-    5001: ("healthy", 8, (138, 142, 154), (0.95, 1.00, 1.07), 0.20, 0.96),
-    6001: ("healthy", 6, (148, 136, 160), (0.99, 0.99, 1.05), 0.30, 1.02),
-    7001: ("healthy", 13, (128, 132, 142), (0.96, 1.00, 1.05), 0.15, 0.94),
-    8001: ("black rot", 33, (152, 136, 134), (1.02, 1.00, 0.97), 0.60, 1.00),
+    1001: ("black rot", 27, (158, 143, 157), (1.03, 1.00, 0.96), 0.75, 1.06),
+    2001: ("healthy", 10, (142, 137, 131), (1.02, 1.00, 0.96), 0.70, 1.02),
+    3001: ("healthy", 14, (133, 134, 135), (0.99, 1.00, 1.01), 0.20, 0.95),
+    4001: ("healthy", 9, (149, 143, 149), (1.03, 1.00, 0.96), 0.70, 1.03),
+    5001: ("healthy", 8, (134, 139, 150), (0.97, 1.00, 1.05), 0.25, 0.98),
+    6001: ("healthy", 6, (144, 136, 155), (1.00, 1.00, 1.03), 0.35, 1.00),
+    7001: ("healthy", 13, (129, 133, 142), (0.97, 1.00, 1.04), 0.20, 0.96),
+    8001: ("black rot", 33, (156, 140, 140), (1.02, 1.00, 0.98), 0.60, 1.02),
 }
 WIDE = np.linspace(0, 1, 161)  # places along the midrib, base to tip
+BLACK_ROT = (172, 134, 104), (112, 74, 52), (88, 48, 46)  # centre of a lesion, light and dark, and its rim
 
 
 def table():
@@ -72,7 +73,7 @@ def plant(rng, sick, share=0.35):
     for _ in range(rng.poisson(0.8)):  # dry marks, no lesions: pale, without a rim, in both classes
         u, side = rng.uniform(0.15, 0.85), rng.integers(2)
         v = (1 - 2 * side) * rng.uniform(0.1, 0.85) * np.interp(u, WIDE, leaf["sides"][side])
-        leaf["marks"].append((u, v, rng.uniform(0.006, 0.014)))
+        leaf["marks"].append((u, v, rng.uniform(0.006, 0.014), 0.0))
     if sick:
         leaf["spots"] = spots(rng, leaf["sides"], share)
     return leaf
@@ -92,6 +93,21 @@ def spots(rng, sides, share=0.35):
         v = (1 - 2 * side) * np.interp(u, WIDE, sides[side])
         found.append((u, v, rng.uniform(0.05, 0.1), rng.uniform(0, 6.28, 3), brown, halo / 2))
     return found
+
+
+def specimen(number, label):
+    """The leaf of a number. Three of ten sick leaves have few and small lesions, as many of all have brown
+    marks that are none, so that the classes do not fall apart at a glance."""
+    rng = np.random.default_rng([SEED, number])
+    leaf = plant(rng, label == "black rot")
+    if rng.random() < 0.3:
+        few = leaf["spots"][:rng.integers(2, 4)]
+        leaf["spots"] = [(u, v, np.clip(0.7 * radius, 0.014, 0.03), *rest) for u, v, radius, *rest in few]
+    for _ in range(rng.integers(1, 4) if rng.random() < 0.3 else 0):
+        u, side = rng.uniform(0.15, 0.85), rng.integers(2)
+        v = (1 - 2 * side) * rng.uniform(0.1, 0.85) * np.interp(u, WIDE, leaf["sides"][side])
+        leaf["marks"].append((u, v, rng.uniform(0.011, 0.022), rng.uniform(0.45, 0.95)))
+    return leaf
 
 
 def view(rng, leaf, session):
@@ -188,9 +204,11 @@ def surface(leaf, u, v, side, lit, size):
     colour = leaf["colour"] * np.clip(shade, 0.55, 1.5)[..., None]
     colour = colour + pale[..., None] * (np.array([172, 188, 128]) - colour)
     colour = colour + gloss[..., None] * (np.array([205, 215, 205]) - colour)
-    for where_u, where_v, radius in leaf["marks"]:
-        alpha = 0.7 * np.clip(0.5 + (radius - np.hypot(u - where_u, v - where_v)) * size / 1.6, 0, 1)
-        colour = colour + alpha[..., None] * (np.array([156, 142, 92]) - colour)
+    for where_u, where_v, radius, brown in leaf["marks"]:
+        inside = (radius - np.hypot(u - where_u, v - where_v)) * size
+        alpha = (0.7 + 0.2 * brown) * np.clip(0.5 + inside / 1.6, 0, 1)
+        dry = np.array([156, 142, 92]) * (1 - brown) + np.array([124, 88, 62]) * brown
+        colour = colour + alpha[..., None] * (dry - colour)
     lesions = np.zeros(u.shape, bool)
     for where_u, where_v, radius, phase, brown, halo in leaf["spots"]:
         du, dv = u - where_u, v - where_v
@@ -202,9 +220,10 @@ def surface(leaf, u, v, side, lit, size):
         rho = np.hypot(du, dv) / (radius * wave)
         pixels = radius * size
         ring = np.clip(0.5 + (rho - 0.72) * pixels / 3.5, 0, 1)
-        tan = np.array([172, 134, 104]) * (1 - brown) + np.array([112, 74, 52]) * brown
+        light, dark, rim = map(np.array, leaf.get("palette", BLACK_ROT))
+        tan = light * (1 - brown) + dark * brown
         tan = tan * (1 + 0.1 * np.sin(16 * rho + phase[0]) * (pixels > 7))[:, None]
-        burnt = tan + (ring * 0.75)[:, None] * (np.array([88, 48, 46]) - tan)
+        burnt = tan + (ring * 0.75)[:, None] * (rim - tan)
         alpha = np.clip(0.5 + pixels * (1 - rho) / 1.6, 0, 1)
         yellow = halo * np.exp(-((np.maximum(rho - 1, 0) / 0.35) ** 2))
         local = colour[box]
@@ -217,7 +236,7 @@ def surface(leaf, u, v, side, lit, size):
 
 def photograph(number, label, session, view_number):
     """(photograph, cut-out, mask) of one view as Pillow images, from the leaf's number alone."""
-    leaf = plant(np.random.default_rng([SEED, number]), label == "black rot")
+    leaf = specimen(number, label)
     rng = np.random.default_rng([SEED, number, 1 + view_number])
     picture, cover, lesions = render(leaf, view(rng, leaf, SESSIONS[session]))
     picture = np.clip(picture + rng.normal(0, 1.5, picture.shape), 0, 255).round().astype(np.uint8)
