@@ -64,8 +64,11 @@ def environments(data, sigma=1.6, lam=1e-4):
     return found
 
 
-def network(data, epochs=12, features=32, hidden=64, filters=12):
-    """MAE on each fold of the graph network of notebook 26; 400 training molecules choose the epoch."""
+def network(data, epochs=15, features=32, hidden=64, filters=12):
+    """MAE on each fold of the graph network of notebook 26, its profile "fast" with SEED = 0.
+
+    400 training molecules choose the epoch. The same numbers as the notebook prints: keep them together.
+    """
     where, C = device(), molecules.composition(data.charges)
     kinds, radials = graphs.tensors(data, where, count=filters)
     sizes, energy = (kinds > 0).sum(1).cpu(), torch.tensor(data.energies, dtype=torch.float32, device=where)
@@ -79,7 +82,7 @@ def network(data, epochs=12, features=32, hidden=64, filters=12):
         order = torch.as_tensor(np.random.default_rng(k).permutation(train))
         valid, train = order[:400].numpy(), order[400:]
         base = np.linalg.lstsq(C[train.numpy()], data.energies[train.numpy()], rcond=None)[0]
-        seed_everything(0)
+        seed_everything(k)
         model = graphs.EnergyNetwork(features, filters, hidden, atom_energies=base.tolist(),
                                      scale=(data.energies - C @ base)[train.numpy()].std()).to(where)
         optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -92,7 +95,7 @@ def network(data, epochs=12, features=32, hidden=64, filters=12):
             return (model(*graphs.trimmed(kinds, radials, rows)).sum(1) - energy[rows.to(where)]).abs().mean()
 
         training.fit(model, loss, batches, lambda model, valid=valid: mae(model, valid), epochs,
-                     optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate))
+                     optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate), max(5, epochs // 6))
         found.append(mae(model, test))
     return found
 
