@@ -269,6 +269,17 @@ class Pickler(cloudpickle.Pickler):
         return value._number if type(value) is Remote else None
 
 
+class ArgumentUnpickler(pickle.Unpickler):
+    """Reads what Pickler wrote; a stand-in's number becomes the object that was kept under it."""
+
+    def __init__(self, file, kept):
+        super().__init__(file)
+        self.kept = kept
+
+    def persistent_load(self, number):
+        return self.kept[number]
+
+
 class Child:
     """A forked process that has run the student's cells and now answers requests."""
 
@@ -510,18 +521,14 @@ class Server:
         self.kept.append(value)
         return len(self.kept) - 1
 
-    def load(self, message):
-        unpickler = pickle.Unpickler(io.BytesIO(message))
-        unpickler.persistent_load = self.kept.__getitem__
-        return unpickler.load()
-
     def run(self, sources, namespace):
         try:
             self.shed()
             self.namespace = namespace
             self.answer(lambda: self.execute(sources))
             while True:
-                what, target, details, state = self.load(receive(self.connection))
+                message = io.BytesIO(receive(self.connection))
+                what, target, details, state = ArgumentUnpickler(message, self.kept).load()
                 self.random.adopt(state)
                 self.answer(lambda: self.work(what, target, *details))  # noqa: B023 (called at once)
         except BaseException:

@@ -15,7 +15,6 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 SHOWING = {"print", "display", "show"}  # calls that leave their arguments alone
 DRAWING = {"plt", "sns"}
-COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
@@ -46,10 +45,11 @@ def names(source):
 def _globals_of(node):
     """Names that a statement takes from outside itself, and those of them that its functions take later."""
     found, later = set(), set()
+    node = NoInlining().visit(ast.parse(ast.unparse(node)))
 
     def walk(table, called):
         inside = table.get_type() != "module"
-        called |= table.get_type() == "function" and table.get_name() not in COMPREHENSIONS
+        called |= table.get_type() == "function" and table.get_name() != "genexpr"
         for symbol in table.get_symbols():
             if symbol.is_referenced() and (symbol.is_global() or not inside):
                 (later if called else found).add(symbol.get_name())
@@ -58,6 +58,20 @@ def _globals_of(node):
 
     walk(symtable.symtable(ast.unparse(node), "cell", "exec"), False)
     return found | later, later
+
+
+class NoInlining(ast.NodeTransformer):
+    """Makes generator expressions of comprehensions: since Python 3.12 these have no symbol table of their own."""
+
+    def visit_ListComp(self, node):
+        self.generic_visit(node)
+        return ast.GeneratorExp(node.elt, node.generators)
+
+    visit_SetComp = visit_ListComp
+
+    def visit_DictComp(self, node):
+        self.generic_visit(node)
+        return ast.GeneratorExp(ast.Tuple([node.key, node.value], ast.Load()), node.generators)
 
 
 def _load(node, found):
