@@ -61,7 +61,7 @@ def _globals_of(node):
 
 
 class NoInlining(ast.NodeTransformer):
-    """Makes generator expressions of comprehensions: since Python 3.12 these have no symbol table of their own."""
+    """Turns comprehensions into generator expressions: since Python 3.12 only these have a symbol table."""
 
     def visit_ListComp(self, node):
         self.generic_visit(node)
