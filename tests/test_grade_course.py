@@ -12,7 +12,7 @@ from wrong import rounds, wrong_answers
 
 from helpers import course
 from tools import grade_run, grade_slice
-from tools.notebooks import NOTEBOOKS, all_notebooks, checked_folder, find
+from tools.notebooks import all_notebooks, checked_folder, find
 
 LIMITS = {"seconds": 120, "run_seconds": 900}
 FOLDER = checked_folder()
