@@ -5,8 +5,9 @@
 
 The pictures are textures, shapes, and leaves with six looks. None is in the sample: other seeds, and table
 and light independent of the look. The network learns to name the look of a crop and to say, cell by cell of
-its last map, where there is leaf and where there is a lesion. Batch normalisation helps it learn; at the end
-it is folded into the convolutions, and what is stored has torchvision's layout, in half precision.
+its last map, where there is leaf, where there is a lesion, and which colour a cell has: a network for many
+purposes must not forget the table. Batch normalisation helps it learn; at the end it is folded into the
+convolutions, and what is stored has torchvision's layout, in half precision.
 """
 
 import sys
@@ -185,7 +186,7 @@ class Learner(nn.Module):
                 parent, _, last = name.rpartition(".")
                 pair = nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels))
                 setattr(self.features.get_submodule(parent), last, pair)
-        self.drop, self.look, self.cells = nn.Dropout(0.2), nn.Linear(512, len(CLASSES)), nn.Conv2d(512, 2, 1)
+        self.drop, self.look, self.cells = nn.Dropout(0.2), nn.Linear(512, len(CLASSES)), nn.Conv2d(512, 5, 1)
 
     def forward(self, x):
         maps = self.features(x)
@@ -216,7 +217,9 @@ def train(data, steps=STEPS, report=print):
         look, cells = model(x)
         shown = F.adaptive_avg_pool2d(show, cells.shape[2:])
         target = torch.stack([(shown[:, 0] > 0.5), (shown[:, 1] > 0.02)], 1).float()
-        loss = F.cross_entropy(look, y) + F.binary_cross_entropy_with_logits(cells, target) * 2
+        colour = F.adaptive_avg_pool2d(x, cells.shape[2:]) / 64
+        loss = (F.cross_entropy(look, y) + 2 * F.binary_cross_entropy_with_logits(cells[:, :2], target)
+                + F.mse_loss(cells[:, 2:], colour))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
