@@ -31,7 +31,7 @@ EXECUTED := $(NOTEBOOKS:notebooks/%=build/%)
 CORES := $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 WORKERS ?= $(CORES)
 TEST_THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
-NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 300 -p tools.tolerance
+NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -p tools.tolerance
 
 .PHONY: all env data notebooks summary test unit check refresh lab doctor lint bench lock clean FORCE
 .PHONY: student grade grade-mine term

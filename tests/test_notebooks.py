@@ -285,7 +285,8 @@ def test_every_decimal_in_the_prose_stands_in_a_checked_output_or_in_code_above(
 def test_the_first_cell_says_whose_numbers_the_text_quotes(book):
     """On the sample the outputs differ from the text, and the reader has to know."""
     assert "numbers in the text are those of the real data" in book.cells[0].source
-    assert any("data source: " in text_of(output) for cell in book.cells for output in cell.get("outputs", []))
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    assert any("data source: " in text_of(output) for output in outputs)
 
 
 def test_the_readme_lists_every_notebook():

@@ -11,7 +11,6 @@ from sklearn.linear_model import RidgeCV
 from helpers import anomalies, datasets, files, molecules
 
 FOLDER = files.ROOT / "data" / "sample"
-MEGABYTES = 8
 TOP_TEN = [338, 75, 154, 95, 142, 128, 187, 66, 109, 183]
 
 
@@ -31,11 +30,6 @@ def customers():
 @pytest.fixture(scope="module")
 def qm7():
     return datasets.load_qm7(FOLDER / "molecules.npz")
-
-
-def test_the_sample_is_small():
-    size = sum(path.stat().st_size for path in FOLDER.rglob("*") if "__pycache__" not in path.parts)
-    assert size < MEGABYTES * 1e6
 
 
 # --- customers

@@ -21,7 +21,8 @@ from pathlib import Path
 
 # One notebook alone gets all cores; `make -jN` shares them. Set before NumPy or torch are imported anywhere.
 JOBS = re.search(r"-j\s*(\d+)", os.environ.get("MAKEFLAGS", ""))
-THREADS = os.environ.get("THREADS") or str(max(1, (os.cpu_count() or 1) // int(JOBS[1] if JOBS else 1)))
+SHARE = max(1, (os.cpu_count() or 1) // int(JOBS[1] if JOBS else 1))
+THREADS = os.environ.get("THREADS") or os.environ.get("OMP_NUM_THREADS") or str(SHARE)
 for variable in (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
