@@ -38,7 +38,7 @@ NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeou
 .DELETE_ON_ERROR:
 
 all: env data
-	@$(MAKE) --no-print-directory --keep-going notebooks; $(BIN)/python -m tools.summary
+	@$(MAKE) --no-print-directory --keep-going FOUND_ALREADY=1 notebooks; $(BIN)/python -m tools.summary
 
 env: $(STAMP)
 
@@ -55,7 +55,7 @@ build/%.ipynb: notebooks/%.ipynb $(wildcard helpers/*.py) tools/execute.py requi
 	@$(FOUND) $(BIN)/python -m tools.execute $< $@ $(PARAMETERS)
 
 # Rewritten only when a setting differs, so that its date says when the results went stale.
-build/settings: FORCE | data
+build/settings: FORCE | $(if $(FOUND_ALREADY),,data)
 	@echo "$(SETTINGS)" | cmp -s - $@ || echo "$(SETTINGS)" > $@
 
 summary: env
@@ -65,7 +65,7 @@ summary: env
 # brings them up to date, and the tests run them once more and compare.
 CHECKED = $$($(BIN)/python -m tools.find --checked $(NB))
 define execute-on-sample
-	@grep -q real build/source || $(MAKE) --no-print-directory $(if $(NB),build/$$($(BIN)/python -m tools.find $(NB) | cut -d/ -f2-),notebooks)
+	@grep -q real build/source || $(MAKE) --no-print-directory FOUND_ALREADY=1 $(if $(NB),build/$$($(BIN)/python -m tools.find $(NB) | cut -d/ -f2-),notebooks)
 endef
 
 test: env data

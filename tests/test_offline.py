@@ -40,8 +40,9 @@ def make(folder, *arguments):
 def test_without_network_and_mirror_the_sample_is_used_and_said(clone):
     run = make(clone, "all")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "*** SAMPLE: customers, molecules, photographs, cut-outs, network from data/sample" in run.stdout
-    assert "cannot be had" in run.stderr
+    said = "Wholesale customers; QM7; leaves, photographs; leaves, cut-outs; SqueezeNet 1.1 from data/sample"
+    assert f"*** SAMPLE: {said}, not the real data ***" in run.stdout
+    assert run.stderr.count("cannot be had") == 5
     assert (clone / "build" / "source").read_text() == "sample\n"
     assert "**SAMPLE: some results come from the embedded sample, not from the real data.**" in run.stdout
     summary = json.loads((clone / "build" / "summary.json").read_text())

@@ -13,13 +13,13 @@ from tools.notebooks import SOURCE
 
 
 def sources():
-    """{what: "real" or "sample"}; raises FileNotFoundError or ValueError where something cannot be had."""
+    """{row of datasets.describe(): "real" or "sample"}; raises FileNotFoundError where data cannot be had."""
     return {
-        "customers": datasets.load_wholesale().attrs["source"],
-        "molecules": datasets.load_qm7().source,
-        "photographs": datasets.load_leaves("color").attrs["source"],
-        "cut-outs": datasets.load_leaves("segmented").attrs["source"],
-        "network": files.locate([datasets.SQUEEZENET], [datasets.RENDERED_SQUEEZENET])[1],
+        "Wholesale customers": datasets.load_wholesale().attrs["source"],
+        "QM7": datasets.load_qm7().source,
+        "leaves, photographs": datasets.load_leaves("color").attrs["source"],
+        "leaves, cut-outs": datasets.load_leaves("segmented").attrs["source"],
+        "SqueezeNet 1.1": files.locate([datasets.SQUEEZENET], [datasets.RENDERED_SQUEEZENET])[1],
     }
 
 
@@ -29,10 +29,12 @@ def main():
         found = sources()
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
-    print(datasets.describe().to_string(index=False))
     stand_ins = [name for name, source in found.items() if source == "sample"]
+    table = datasets.describe()
+    table.loc[table["data"].isin(stand_ins), "source"] = "sample"
+    print(table.to_string(index=False))
     if stand_ins:
-        print(f"\n*** SAMPLE: {', '.join(stand_ins)} from data/sample, not the real data ***\n")
+        print(f"\n*** SAMPLE: {'; '.join(stand_ins)} from data/sample, not the real data ***\n")
     SOURCE.parent.mkdir(exist_ok=True)
     kinds = set(found.values())
     SOURCE.write_text((kinds.pop() if len(kinds) == 1 else "auto") + "\n")
