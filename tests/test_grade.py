@@ -555,7 +555,8 @@ def make(*arguments):
     """Run make without the settings of an outer make."""
     outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     clean = {name: value for name, value in os.environ.items() if name not in outer}
-    command = ["make", "-s", *arguments, f"VENV={Path(sys.executable).parents[1]}", "STAMP=Makefile"]
+    environment = Path(sys.executable).parents[1]  # as it is: -o
+    command = ["make", "-s", *arguments, f"VENV={environment}", "-o", f"{environment}/installed"]
     return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=600)
 
 

@@ -75,8 +75,11 @@ def keras_squeezenet(path, image):
 
 
 def test_squeezenet_equals_the_keras_graph(squeezenet):
+    weights = datasets.network_weights("squeezenet1_1")
+    if weights.suffix != ".h5":
+        pytest.skip("needs the published weights, not those of the sample")
     image = np.array(picture(3, (224, 224, 3)))
-    expected = keras_squeezenet(datasets.network_weights("squeezenet1_1"), image.astype(float))
+    expected = keras_squeezenet(weights, image.astype(float))
     with torch.no_grad():
         found = squeezenet(preprocess(torch.from_numpy(image).permute(2, 0, 1))[None])[0].permute(1, 2, 0)
     assert found.shape == (13, 13, 512)
@@ -106,6 +109,7 @@ def test_vgg16_takes_a_features_only_file_from_the_mirror(tmp_path, monkeypatch,
     path.parent.mkdir(parents=True)
     save_file(state, path) if ending == "safetensors" else torch.save(state, path)
     monkeypatch.setattr(files, "mirror_folder", lambda: tmp_path / "mirror")
+    monkeypatch.setenv("DATA", "auto")
     for key, value in load_network("vgg16").state_dict().items():
         assert torch.equal(value, state[prefix + key])
 

@@ -33,7 +33,7 @@ def make(folder, *arguments):
     clean = {key: value for key, value in os.environ.items() if key not in ours}
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), CLOSED)
     environment = {**clean, **proxies, "no_proxy": "", "NO_PROXY": "", "PYTHONPATH": str(folder)}
-    command = ["make", *arguments, f"VENV={VENV}"]
+    command = ["make", *arguments, f"VENV={VENV}", "-o", f"{VENV}/installed"]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
