@@ -136,8 +136,10 @@ def test_take_outputs_drops_widget_models(tmp_path):
     data = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "slider"}
     executed.cells[1].outputs = [nbformat.v4.new_output("display_data", data=data)]
     executed.metadata.widgets = {"state": {}}
+    source.cells[1].metadata.execution = {"iopub.status.busy": "2000-01-01"}  # as JupyterLab leaves it
     stored = take_outputs(source, clean(executed))
     assert "widgets" not in executed.metadata
+    assert "execution" not in stored.cells[1].metadata
     assert stored.cells[1].outputs[0].data == {"text/plain": "slider"}
     assert "widgets" not in stored.metadata
 

@@ -50,15 +50,15 @@ def clean(executed):
 
 
 def take_outputs(source, executed):
-    """Copy outputs and execution counts from a clean executed copy into the source notebook, nothing else.
+    """Copy outputs and execution counts from an executed copy into the source notebook, nothing else.
 
-    So no injected parameters can reach the committed file.
+    So no timestamps, paths or injected parameters can reach the committed file.
     """
     fresh = {cell.id: cell for cell in executed.cells if cell.cell_type == "code"}
     for cell in source.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = fresh[cell.id].outputs, fresh[cell.id].execution_count
-    return source
+    return clean(source)
 
 
 def merge_streams(outputs):
