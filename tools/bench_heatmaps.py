@@ -62,18 +62,16 @@ def run():
         "occlusion": (4, lambda *a: heatmaps.occlusion(*a, patch=PATCH),
                       lambda x: captum.attr.Occlusion(score).attribute(
                           x, sliding_window_shapes=(3, PATCH, PATCH), strides=(3, PATCH, PATCH))),
-        "LRP-gamma": (BATCH, lambda n, *a: heatmaps.relevance(clone, *a), captum.attr.LRP),
+        "LRP-gamma": (BATCH, lambda n, *a: heatmaps.relevance(clone, *a), captum_lrp(plain, direction)),
     }
     rows = []
     for name, (count, ours, theirs) in methods.items():
         x = images[:count]
         repeats = 3 if count == BATCH else 1
         speeds = {"ours/s": rate(lambda x, f=ours: f(network, direction, x), x, repeats)}
+        speeds["captum/s"] = rate(theirs, x.requires_grad_(name not in ("occlusion", "LRP-gamma")), repeats)
         if name == "LRP-gamma":
-            speeds["captum/s"] = rate(captum_lrp(plain, direction), x)
             speeds["zennit/s"] = rate(zennit_gamma, x[:4])
-        else:
-            speeds["captum/s"] = rate(theirs, x.requires_grad_(name != "occlusion"), repeats)
         others = [value for key, value in speeds.items() if key != "ours/s"]
         rows.append({"method": name, **{key: round(value, 2) for key, value in speeds.items()},
                      "ratio": round(speeds["ours/s"] / max(others), 1)})
