@@ -1,13 +1,13 @@
 """The ladder of series 2: MAE in kcal/mol over the five folds of QM7, mean and sd, with seconds."""
 
-import math
+import contextlib
 import time
 
+import nbformat
 import numpy as np
-import torch
 
-from helpers import datasets, graphs, kernels, molecules, training
-from helpers.runtime import device, seed_everything
+from helpers import datasets, kernels, molecules
+from tools.notebooks import ROOT
 
 PAIR_CENTERS, PAIR_WIDTH = np.linspace(0.5, 8, 100), 0.1
 ANGLES = (np.linspace(-1, 1, 9), np.linspace(1.8, 6, 8), 6.0)
@@ -64,40 +64,14 @@ def environments(data, sigma=1.6, lam=1e-4):
     return found
 
 
-def network(data, epochs=15, features=32, hidden=64, filters=12):
-    """MAE on each fold of the graph network of notebook 26, its profile "fast" with SEED = 0.
-
-    400 training molecules choose the epoch. The same numbers as the notebook prints: keep them together.
-    """
-    where, C = device(), molecules.composition(data.charges)
-    kinds, radials = graphs.tensors(data, where, count=filters)
-    sizes, energy = (kinds > 0).sum(1).cpu(), torch.tensor(data.energies, dtype=torch.float32, device=where)
-    warm, found = max(1, epochs // 8), []
-    rate = lambda e: (e + 1) / (warm + 1) if e < warm else 0.5 + 0.5 * math.cos(
-        math.pi * (e - warm + 0.5) / (epochs - warm))
-    mae = lambda model, rows: np.abs(graphs.atom_energies(model, kinds, radials, rows).sum(1)
-                                     - data.energies[rows]).mean()
-    for k in range(5):
-        train, test = molecules.split(data.folds, k)
-        order = torch.as_tensor(np.random.default_rng(k).permutation(train))
-        valid, train = order[:400].numpy(), order[400:]
-        base = np.linalg.lstsq(C[train.numpy()], data.energies[train.numpy()], rcond=None)[0]
-        seed_everything(k)
-        model = graphs.EnergyNetwork(features, filters, hidden, atom_energies=base.tolist(),
-                                     scale=(data.energies - C @ base)[train.numpy()].std()).to(where)
-        optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-
-        def batches(epoch, train=train):
-            shuffled = graphs.batches(sizes[train], 32, torch.Generator().manual_seed(epoch))
-            return (train[rows] for rows in shuffled)
-
-        def loss(model, rows):
-            return (model(*graphs.trimmed(kinds, radials, rows)).sum(1) - energy[rows.to(where)]).abs().mean()
-
-        training.fit(model, loss, batches, lambda model, valid=valid: mae(model, valid), epochs,
-                     optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate), max(5, epochs // 6))
-        found.append(mae(model, test))
-    return found
+def network(_):
+    """MAE on each fold of the graph network: the cells of notebook 26 up to there, in its profile "fast"."""
+    notebook = nbformat.read(ROOT / "notebooks/2_qm7/26_graphs.ipynb", 4)
+    names, cells = {}, iter(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    with contextlib.redirect_stdout(None):
+        while "mae" not in names:
+            exec(next(cells), names)
+    return names["mae"]
 
 
 RUNGS = {"atoms: counts, linear": counts, "+ pairs, linear": pairs, "+ triples, linear": triples,
