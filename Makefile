@@ -31,41 +31,41 @@ EXECUTED := $(NOTEBOOKS:notebooks/%=build/%)
 CORES := $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 WORKERS ?= $(CORES)
 TEST_THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
-NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -p tools.tolerance
+NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -p course.check.tolerance
 
 .PHONY: all env data notebooks summary test unit check refresh lab doctor lint bench lock clean FORCE
 .PHONY: student grade grade-mine term
 .DELETE_ON_ERROR:
 
 all: env data
-	@$(MAKE) --no-print-directory --keep-going FOUND_ALREADY=1 notebooks; $(BIN)/python -m tools.summary
+	@$(MAKE) --no-print-directory --keep-going FOUND_ALREADY=1 notebooks; $(BIN)/python -m course.run.summary
 
 env: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) tools/environment.py $(VENV)
+	@$(PYTHON) course/run/environment.py $(VENV)
 	@touch $@
 
 data: env
-	@$(BIN)/python -m tools.data
+	@$(BIN)/python -m course.run.data
 
 notebooks: $(EXECUTED)
 
-build/%.ipynb: notebooks/%.ipynb $(wildcard helpers/*.py) tools/execute.py requirements.lock build/settings | $(STAMP)
-	@$(FOUND) $(BIN)/python -m tools.execute $< $@ $(PARAMETERS)
+build/%.ipynb: notebooks/%.ipynb $(wildcard helpers/*.py) course/run/execute.py requirements.lock build/settings | $(STAMP)
+	@$(FOUND) $(BIN)/python -m course.run.execute $< $@ $(PARAMETERS)
 
 # Rewritten only when a setting differs, so that its date says when the results went stale.
 build/settings: FORCE | $(if $(FOUND_ALREADY),,data)
 	@echo "$(SETTINGS)" | cmp -s - $@ || echo "$(SETTINGS)" > $@
 
 summary: env
-	@$(BIN)/python -m tools.summary
+	@$(BIN)/python -m course.run.summary
 
 # The stored outputs are those of the real data. On the sample the executed notebooks take their place: `make`
 # brings them up to date, and the tests run them once more and compare.
-CHECKED = $$($(BIN)/python -m tools.find --checked $(NB))
+CHECKED = $$($(BIN)/python -m course.run.find --checked $(NB))
 define execute-on-sample
-	@grep -q real build/source || $(MAKE) --no-print-directory FOUND_ALREADY=1 $(if $(NB),build/$$($(BIN)/python -m tools.find $(NB) | cut -d/ -f2-),notebooks)
+	@grep -q real build/source || $(MAKE) --no-print-directory FOUND_ALREADY=1 $(if $(NB),build/$$($(BIN)/python -m course.run.find $(NB) | cut -d/ -f2-),notebooks)
 endef
 
 test: env data
@@ -81,39 +81,39 @@ check: env data
 
 refresh: env data
 	$(if $(NB),,$(error NB: say which notebook to refresh, for example make refresh NB=22))
-	@$(FOUND) $(BIN)/python -m tools.execute --refresh $$($(BIN)/python -m tools.find $(NB))
+	@$(FOUND) $(BIN)/python -m course.run.execute --refresh $$($(BIN)/python -m course.run.find $(NB))
 
 lab: env
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 doctor:
-	@if [ -x $(BIN)/python ]; then $(BIN)/python tools/doctor.py; else $(PYTHON) tools/doctor.py; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python course/run/doctor.py; else $(PYTHON) course/run/doctor.py; fi
 
 lint: env
 	$(BIN)/ruff check .
 
 bench: env
-	@$(BIN)/python -m tools.bench $(BENCH)
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-index-url -q -o requirements.lock
-	$(BIN)/python tools/environment.py --conda
+	$(BIN)/python course/run/environment.py --conda
 
 student: env data
-	@$(BIN)/python -m tools.student $(NB) $(if $(FORCE),--force)
+	@$(BIN)/python -m course.grade.release $(NB) $(if $(FORCE),--force)
 
 grade: env data
 	$(if $(SUBMISSIONS),,$(error SUBMISSIONS: say where the submissions are, for example SUBMISSIONS=submissions))
-	@$(BIN)/python -m tools.grade "$(SUBMISSIONS)" $(if $(REPORTS),--reports "$(REPORTS)") \
+	@$(BIN)/python -m course.grade.batch "$(SUBMISSIONS)" $(if $(REPORTS),--reports "$(REPORTS)") \
 		$(if $(NB),--notebooks $(NB)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 grade-mine: env data
 	$(if $(NB),,$(error NB: say which notebook to check, for example make grade-mine NB=22))
-	@$(BIN)/python -m tools.grade_mine $(NB) $(if $(FILE),"$(FILE)")
+	@$(BIN)/python -m course.grade.mine $(NB) $(if $(FILE),"$(FILE)")
 
 term: env data
-	@$(BIN)/python -m tools.term $(if $(JOBS),--jobs $(JOBS))
+	@$(BIN)/python -m course.grade.term $(if $(JOBS),--jobs $(JOBS))
 
 # Student copies are somebody's work, and reports somebody's grades: clean leaves them alone.
 clean:

@@ -1,0 +1,1 @@
+"""Compare what a notebook gives with what it promised."""

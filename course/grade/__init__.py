@@ -1,0 +1,1 @@
+"""Release student copies, grade what comes back, report."""

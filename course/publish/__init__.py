@@ -1,0 +1,1 @@
+"""Show the course to readers who run nothing."""

@@ -1,0 +1,1 @@
+"""Execute notebooks, find their data, make and diagnose their environment."""

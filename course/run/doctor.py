@@ -1,0 +1,99 @@
+"""Print what this machine has for the course, and what to do about each problem: make doctor.
+
+Runs on a bare Python too, so that it can say that the environment is missing.
+"""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+
+def memory_gb():
+    """Physical memory in GB, or None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def machine():
+    """(what, finding, what to do) for Python, cores, memory and disk."""
+    version = platform.python_version()
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    yield "Python", version, "" if good else "use 3.11, 3.12 or 3.13: make all PYTHON=python3.12"
+    yield (
+        "cores",
+        os.cpu_count(),
+        "" if (os.cpu_count() or 1) > 1 else "expect twice the stated seconds on one core",
+    )
+    memory = memory_gb()
+    small = memory is not None and memory < 6
+    yield (
+        "memory",
+        f"{memory:.0f} GB" if memory else "unknown",
+        "run one notebook at a time (no -j)" if small else "",
+    )
+    free = shutil.disk_usage(ROOT).free / 2**30
+    yield (
+        "free disk",
+        f"{free:.0f} GB",
+        "the environment needs some 7 GB: free some space" if free < 8 else "",
+    )
+    yield (
+        "uv",
+        "found" if shutil.which("uv") else "not found",
+        "" if shutil.which("uv") else "nothing: pip fetches it, only slower",
+    )
+
+
+def packages():
+    """(package, version, what to do) for what requirements.lock pins and pyproject.toml asks for."""
+    try:
+        from course.run.environment import direct_dependencies, locked_versions
+
+        locked = locked_versions(f"{sys.version_info[0]}.{sys.version_info[1]}")
+    except ImportError:
+        yield "environment", "not there", "run `make env`"
+        return
+    for name in direct_dependencies():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield name, "not installed", "run `make env`"
+            continue
+        pinned = locked.get(name)
+        yield name, found, "" if found == pinned else f"the lock says {pinned}: run `make env`"
+
+
+def gpu():
+    """(what, finding, what to do) for the GPU as torch sees it."""
+    try:
+        import torch
+    except ImportError as error:
+        return "GPU", f"unknown ({error})", "run `make env`"
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        return "GPU", f"{card.name}, {card.total_memory / 2**30:.0f} GB", ""
+    return "GPU", "none that torch can use", "nothing: every notebook runs on the CPU"
+
+
+def main():
+    rows = [*machine(), *packages(), gpu()]
+    for what, finding, advice in rows:
+        print(f"{what:20} {finding!s:32} {'-> ' + advice if advice else ''}".rstrip())
+    try:
+        from helpers import datasets
+
+        print("\ndata sources\n" + datasets.describe().to_string(index=False))
+    except Exception as error:  # the doctor reports every problem and breaks on none
+        print(f"\ndata sources: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Execute one notebook with papermill and record what it took.
+
+    python -m course.run.execute notebooks/2_qm7/22_atoms.ipynb build/2_qm7/22_atoms.ipynb NETWORK=vgg16
+    python -m course.run.execute --refresh notebooks/2_qm7/22_atoms.ipynb
+
+The first form writes the executed copy, with seconds, peak memory, device and data source in its metadata
+(`run`). Where a cell fails, the copy goes to `*.failed.ipynb`, so that Make sees no result, and the exit code
+is 1. The second form stores the new outputs in the notebook itself.
+"""
+
+import argparse
+import json
+import logging
+import os
+import re
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+# One notebook alone gets all cores; `make -jN` shares them. Set before NumPy or torch are imported anywhere.
+JOBS = re.search(r"-j\s*(\d+)", os.environ.get("MAKEFLAGS", ""))
+SHARE = max(1, (os.cpu_count() or 1) // int(JOBS[1] if JOBS else 1))
+THREADS = os.environ.get("THREADS") or os.environ.get("OMP_NUM_THREADS") or str(SHARE)
+for variable in (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+):
+    os.environ.setdefault(variable, THREADS)
+
+FALLEN_BACK = "SAMPLE, not the real data"  # what helpers.files warns with
+
+import nbformat  # noqa: E402
+import papermill  # noqa: E402
+from papermill.exceptions import PapermillExecutionError  # noqa: E402
+from traitlets.config import Config  # noqa: E402
+
+from course.notebooks import ROOT, clean, printed, take_outputs  # noqa: E402
+
+
+def accepted_parameters(path, given):
+    """Those of the given NAME=VALUE pairs that the notebook's parameters cell defines, typed as in JSON."""
+    known = {name: value for name, value in (pair.split("=", 1) for pair in given) if value}
+    names = papermill.inspect_notebook(str(path)) if known else {}
+    return {name: typed(value) for name, value in known.items() if name in names}
+
+
+def typed(text):
+    """A number, true, false or null where the text is one in JSON, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def execute(path, target, parameters):
+    """Run the notebook, write it to target with a `run` record and return (notebook, record)."""
+    begin, message = time.monotonic(), ""
+    try:
+        papermill.execute_notebook(
+            str(path),
+            str(target),
+            parameters=parameters,
+            cwd=str(path.parent),
+            progress_bar=False,
+            kernel_name="python3",
+            # files instead of TCP ports: nothing to race for under -j, and nobody else can listen
+            config=Config({"KernelManager": {"transport": "ipc", "ip": str(target.parent / "kernel")}}),
+        )
+    except PapermillExecutionError as error:
+        message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
+    except Exception as error:  # a dead kernel, a notebook that cannot be read
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+    notebook = clean(nbformat.read(target if target.exists() else path, 4))
+    fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+    record = {
+        "status": "failed" if message else "passed",
+        "message": message,
+        "seconds": round(time.monotonic() - begin, 1),
+        # the kernel is the only large child of this process, and ru_maxrss is in kB (bytes on macOS)
+        "peak_memory_mb": round(
+            resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+            / (2**20 if sys.platform == "darwin" else 2**10)
+        ),
+        "threads": int(THREADS),
+        "device": printed(notebook, "device") or "cpu",
+        "data": "sample" if fell_back else printed(notebook, "data source") or "unknown",
+    }
+    notebook.metadata["run"] = record
+    nbformat.write(notebook, target)
+    return notebook, record
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--refresh", action="store_true", help="store the new outputs in the notebook itself")
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("target", type=Path, nargs="?")
+    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
+    arguments = parser.parse_args()
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    path = arguments.notebook.resolve()
+    name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder) / path.name
+        notebook, record = execute(path, scratch, accepted_parameters(path, arguments.parameters))
+        failed = record["status"] == "failed"
+        if arguments.refresh and record["data"] == "sample":
+            sys.exit(f"{name}: not refreshed, for the stored outputs are those of the real data")
+        if arguments.refresh and not failed:
+            nbformat.write(take_outputs(nbformat.read(path, 4), notebook), path)
+        elif not arguments.refresh:
+            target = arguments.target.resolve()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            failure = target.with_suffix(".failed.ipynb")
+            failure.unlink(missing_ok=True)
+            nbformat.write(notebook, failure if failed else target)
+    facts = (
+        f"{record['seconds']} s  {record['peak_memory_mb']} MB  {record['device']}  data: {record['data']}"
+    )
+    print(
+        f"{name}  {record['status']}  {facts}" + (f"\n    {record['message']}" if failed else ""), flush=True
+    )
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

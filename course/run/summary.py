@@ -1,0 +1,69 @@
+"""Print one table of the executed notebooks and write it to build/summary.md and build/summary.json.
+
+    python -m course.run.summary
+
+The exit code is 1 where a notebook failed or has not been executed.
+"""
+
+import json
+import sys
+
+import nbformat
+
+from course.notebooks import BUILD, NOTEBOOKS, all_notebooks
+
+COLUMNS = ["notebook", "status", "seconds", "budget_s", "peak_memory_mb", "device", "data", "message"]
+
+
+def row(path):
+    """One notebook's run as a dict of COLUMNS; a failed run counts only where it is the newer one."""
+    target = BUILD / path.relative_to(NOTEBOOKS)
+    budget = nbformat.read(path, 4).metadata.get("budget", {})
+    runs = [file for file in (target, target.with_suffix(".failed.ipynb")) if file.exists()]
+    record = {"status": "not executed", "message": ""}
+    if runs:
+        record = nbformat.read(max(runs, key=lambda file: file.stat().st_mtime), 4).metadata["run"]
+    over = [
+        what
+        for what, used, allowed in (
+            ("seconds", "seconds", "seconds"),
+            ("memory", "peak_memory_mb", "memory_mb"),
+        )
+        if record.get(used, 0) > budget.get(allowed, float("inf"))
+    ]
+    message = record["message"] or (f"over its budget: {', '.join(over)}" if over else "")
+    return {
+        **{column: record.get(column, "") for column in COLUMNS},
+        "notebook": path.stem,
+        "budget_s": budget.get("seconds", ""),
+        "message": message,
+    }
+
+
+def markdown(rows):
+    """The rows as a Markdown table, with a loud line where a result comes from the sample."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
+    lines += [
+        "| " + " | ".join(str(entry[column]).replace("|", "\\|") for column in COLUMNS) + " |"
+        for entry in rows
+    ]
+    passed = sum(entry["status"] == "passed" for entry in rows)
+    seconds = sum(entry["seconds"] or 0 for entry in rows)
+    lines += ["", f"{passed} of {len(rows)} notebooks passed, {seconds:.0f} s in all."]
+    if any(entry["data"] == "sample" for entry in rows):
+        lines += ["", "**SAMPLE: some results come from the embedded sample, not from the real data.**"]
+    return "\n".join(lines)
+
+
+def main():
+    rows = [row(path) for path in all_notebooks()]
+    BUILD.mkdir(exist_ok=True)
+    table = markdown(rows)
+    (BUILD / "summary.md").write_text(table + "\n")
+    (BUILD / "summary.json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(table)
+    sys.exit(any(entry["status"] != "passed" for entry in rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Every exercise of every notebook is gradable: the reference earns all, wrong answers what they deserve.
+
+The wrong answers stand in tests/wrong_answers, with the points that each check gives them. All of it goes the
+way that a submission goes: merged, cut to what the checks need, run by nbval in the sandbox.
+"""
+
+import json
+
+import nbformat
+import pytest
+
+from course import contract
+from course.grade import slicing, submission
+from course.notebooks import NOTEBOOKS, all_notebooks, checked_folder, find
+from tests.course.grade.wrong import rounds, wrong_answers
+
+LIMITS = {"seconds": 120, "run_seconds": 900}
+FOLDER = checked_folder()
+NUMBERS = [path.name[:2] for path in all_notebooks()]
+ROUNDS = [(number, place) for number in NUMBERS for place in range(len(rounds(number)))]
+
+
+def grade(number, answers):
+    """Grade a student copy of a notebook with these {exercise id: source}."""
+    content = find(number, FOLDER).read_bytes()
+    reference = nbformat.reads(content.decode(), as_version=4)
+    book = contract.student_copy(reference)
+    cells = {exercise.cell: answers.get(exercise.id) for exercise in contract.exercises(reference)}
+    for cell in book.cells:
+        cell.source = cells.get(cell.id) or cell.source
+    result = submission.grade(json.dumps(book).encode(), content, LIMITS)
+    assert (result["status"], result["notes"]) == ("graded", [])
+    return {row["exercise"]: row for row in result["exercises"]}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_reference_earns_everything_through_the_slice(number):
+    reference = nbformat.read(find(number, FOLDER), 4)
+    for exercise, row in grade(number, {one.id: one.source for one in contract.exercises(reference)}).items():
+        assert row["outcome"] == "correct", (exercise, row["checks"])
+        assert row["points"] == row["possible"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_stubs_earn_nothing(number):
+    for row in grade(number, {}).values():
+        assert (row["points"], row["outcome"]) == (0, "not attempted")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_checks_of_an_exercise_need_nothing_of_another(number):
+    """A student may answer one exercise alone, and then the cells of the others do not run."""
+    reference = nbformat.read(find(number, FOLDER), 4)
+    code = [cell for cell in reference.cells if cell.cell_type == "code"]
+    names = {cell.id: slicing.names(cell.source) for cell in code}
+    for exercise in contract.exercises(reference):
+        own = {exercise.cell, *(check.cell for check in exercise.checks)}
+        for place, cell in enumerate(code):
+            if cell.id in own:
+                above = [other for other in code[:place] if other.id in own or not contract.course(other)]
+                known = set().union(*(names[other.id].binds for other in above))
+                others = [other for other in code if contract.course(other) and other.id not in own]
+                theirs = set().union(*(names[other.id].binds for other in others))
+                assert not (names[cell.id].loads & theirs) - known, f"{cell.id} needs another exercise"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_exercise_has_two_wrong_answers(number):
+    known = [answer.exercise for answer in wrong_answers(number)]
+    for exercise in contract.exercises(nbformat.read(find(number, FOLDER), 4)):
+        assert known.count(exercise.id) >= 2, f"{exercise.id}: add to tests/wrong_answers/{number}.txt"
+
+
+@pytest.mark.parametrize(("number", "place"), ROUNDS)
+def test_wrong_answers_earn_what_they_deserve(number, place):
+    messages = {
+        check.cell: check.message
+        for exercise in contract.exercises(nbformat.read(find(number, FOLDER), 4))
+        for check in exercise.checks
+    }
+    chosen = rounds(number)[place]
+    rows = grade(number, {answer.exercise: answer.source for answer in chosen})
+    for answer in chosen:
+        row = rows[answer.exercise]
+        earned = tuple(check["points"] for check in row["checks"])
+        if FOLDER == NOTEBOOKS:  # the sample's customers may be kinder to a mistake
+            assert earned == answer.points, (answer.exercise, answer.why, row["checks"])
+        assert row["outcome"] == "incorrect"
+        for check in row["checks"]:
+            assert check["message"] == ("" if check["passed"] else messages[check["check"]])
+            assert not (check["hidden"] and (check["got"] or check["expected"]))

@@ -1,0 +1,262 @@
+"""The pipeline around the notebooks, on small courses made here: execute, refresh, Make, versions."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from course.notebooks import clean, find, merge_streams, take_outputs
+from course.run import environment
+
+ROOT = Path(__file__).parents[3]
+VENV = Path(sys.executable).parents[1]
+GOOD = "print('data source: real')\nSIZE = SIZE + 1\nprint(SIZE)"
+
+
+def write(path, *sources):
+    """Write an unexecuted notebook whose first code cell is its parameters cell."""
+    book = nbformat.v4.new_notebook()
+    book.metadata.budget = {"seconds": 60, "memory_mb": 3000}
+    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book.cells = [nbformat.v4.new_code_cell("SIZE = 3", metadata={"tags": ["parameters"]})]
+    book.cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(book, path)
+    return path
+
+
+def call(*command, cwd=ROOT, **variables):
+    """Run a command without the settings of an outer make."""
+    outer = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DATA", "DEVICE")
+    clean = {key: value for key, value in os.environ.items() if key not in outer}
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**clean, **variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def execute(*arguments, **variables):
+    return call(sys.executable, "-m", "course.run.execute", *arguments, **variables)
+
+
+def test_an_executed_notebook_records_its_run(tmp_path):
+    path, target = write(tmp_path / "11_good.ipynb", GOOD), tmp_path / "build" / "11_good.ipynb"
+    result = execute(path, target, "SIZE=5", "OTHER=1", "EMPTY=")
+    assert result.returncode == 0, result.stderr
+    book = nbformat.read(target, 4)
+    run = book.metadata["run"]
+    assert run["status"] == "passed"
+    assert run["data"] == "real"
+    assert run["device"] == "cpu"
+    assert 0 < run["seconds"] < 300
+    assert 20 < run["peak_memory_mb"] < 3000
+    assert book.cells[-1].outputs[0].text.endswith("6\n")
+    assert "papermill" not in book.metadata
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["11_good.ipynb", "build"]
+    assert "11_good.ipynb  passed" in result.stdout
+
+
+def test_make_jobs_share_the_cores(tmp_path):
+    path, target = (
+        write(tmp_path / "11_threads.ipynb", "import os\nprint(os.environ['OMP_NUM_THREADS'])"),
+        tmp_path / "t.ipynb",
+    )
+    execute(path, target, MAKEFLAGS=f" -j{os.cpu_count()} --jobserver-auth=3,4", OMP_NUM_THREADS="")
+    shared = nbformat.read(target, 4)
+    execute(path, target, THREADS="7")
+    asked = nbformat.read(target, 4)
+    assert shared.metadata["run"]["threads"] == 1
+    assert asked.metadata["run"]["threads"] == 7
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("raise ValueError('gamma: -1 is not allowed')", "ValueError: gamma: -1 is not allowed"),
+        ("import os; os._exit(3)", "DeadKernelError"),
+    ],
+)
+def test_a_failing_cell_is_reported_and_leaves_no_result(tmp_path, source, message):
+    path, target = write(tmp_path / "11_bad.ipynb", source), tmp_path / "build" / "11_bad.ipynb"
+    result = execute(path, target)
+    assert result.returncode == 1
+    assert message in result.stdout
+    assert not target.exists()
+    run = nbformat.read(target.with_suffix(".failed.ipynb"), 4).metadata["run"]
+    assert run["status"] == "failed"
+    assert message in run["message"]
+
+
+def test_refresh_stores_outputs_and_nothing_of_papermill(tmp_path):
+    path = write(tmp_path / "11_good.ipynb", GOOD)
+    before = nbformat.read(path, 4)
+    assert execute("--refresh", path).returncode == 0
+    after = nbformat.read(path, 4)
+    assert [cell.execution_count for cell in after.cells] == [1, 2]
+    assert after.cells[1].outputs[0].text == "data source: real\n4\n"
+    assert str(tmp_path) not in path.read_text()
+    for cell in after.cells:
+        cell.outputs, cell.execution_count = [], None
+    assert after == before
+
+
+def test_a_failed_refresh_keeps_the_notebook(tmp_path):
+    path = write(tmp_path / "11_bad.ipynb", "1 / 0")
+    before = path.read_bytes()
+    assert execute("--refresh", path).returncode == 1
+    assert path.read_bytes() == before
+
+
+def test_pieces_of_a_stream_are_joined():
+    pieces = [
+        nbformat.v4.new_output("stream", name=name, text=text)
+        for name, text in (("stdout", "a"), ("stdout", "b"), ("stderr", "c"), ("stdout", "d"))
+    ]
+    assert [(piece.name, piece.text) for piece in merge_streams(pieces)] == [
+        ("stdout", "ab"),
+        ("stderr", "c"),
+        ("stdout", "d"),
+    ]
+
+
+def test_take_outputs_drops_widget_models(tmp_path):
+    source = nbformat.read(write(tmp_path / "a.ipynb", "slider"), 4)
+    executed = nbformat.from_dict(json.loads(json.dumps(source)))
+    data = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "slider"}
+    executed.cells[1].outputs = [nbformat.v4.new_output("display_data", data=data)]
+    executed.metadata.widgets = {"state": {}}
+    source.cells[1].metadata.execution = {"iopub.status.busy": "2000-01-01"}  # as JupyterLab leaves it
+    stored = take_outputs(source, clean(executed))
+    assert "widgets" not in executed.metadata
+    assert "execution" not in stored.cells[1].metadata
+    assert stored.cells[1].outputs[0].data == {"text/plain": "slider"}
+    assert "widgets" not in stored.metadata
+
+
+FIND_DATA = """
+import os, pathlib
+pathlib.Path("build").mkdir(exist_ok=True)
+pathlib.Path("build/source").write_text(os.environ["DATA"].replace("auto", "real"))
+"""
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A copy of the course's frame with three small notebooks, one of which fails."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy2(ROOT / name, tmp_path)
+    for name in ("course", "helpers"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "course" / "run" / "data.py").write_text(FIND_DATA)
+    for name, source in (("11_a", GOOD), ("12_b", GOOD), ("13_c", "raise RuntimeError('no such customer')")):
+        write(tmp_path / "notebooks" / "1_wholesale" / f"{name}.ipynb", source)
+    return tmp_path
+
+
+def test_make_goes_on_after_a_failure_and_runs_only_what_changed(course):
+    def make(*arguments):
+        result = call("make", *arguments, f"VENV={VENV}", cwd=course)
+        return result, re.findall(r"(\d\d)_\w+\.ipynb  (passed|failed)", result.stdout)
+
+    result, ran = make("-j2", "all")
+    assert result.returncode != 0
+    assert sorted(ran) == [("11", "passed"), ("12", "passed"), ("13", "failed")], (
+        result.stdout + result.stderr
+    )
+    assert "RuntimeError: no such customer" in result.stdout
+    assert "2 of 3 notebooks passed" in result.stdout
+    summary = json.loads((course / "build" / "summary.json").read_text())
+    assert [row["status"] for row in summary] == ["passed", "passed", "failed"]
+    assert "no such customer" in (course / "build" / "summary.md").read_text()
+
+    write(course / "notebooks" / "1_wholesale" / "13_c.ipynb", GOOD)
+    result, ran = make("all")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert ran == [("13", "passed")]
+    result, ran = make("all")
+    assert (result.returncode, ran) == (0, [])
+
+    os.utime(course / "notebooks" / "1_wholesale" / "12_b.ipynb")
+    assert make("all")[1] == [("12", "passed")]
+    assert not make("all", "DATA=real")[1]
+    assert len(make("all", "DATA=sample")[1]) == 3
+    assert not make("all", "DATA=sample")[1]
+    assert not call("git", "status", "--short", "notebooks", cwd=ROOT).stdout.count("11_a")
+
+
+def test_on_the_sample_two_runs_are_compared(course):
+    """Stored outputs belong to the real data; nothing of the sample gets into them."""
+    source = "import os\nprint('data source:', os.environ['DATA'])"
+    path = write(course / "notebooks" / "1_wholesale" / "11_a.ipynb", source)
+    book = nbformat.read(path, 4)
+    book.cells[1].metadata.tags = ["nbval-check-output"]
+    nbformat.write(book, path)
+
+    def make(*arguments):
+        return call("make", *arguments, f"VENV={VENV}", "NB=11", cwd=course)
+
+    assert make("refresh").returncode == 0
+    stored = path.read_bytes()
+    assert make("check").returncode == 0
+    sample = make("check", "DATA=sample")
+    assert sample.returncode == 0, sample.stdout
+    assert "build/1_wholesale/11_a" in sample.stdout
+    refused = make("refresh", "DATA=sample")
+    assert refused.returncode != 0
+    assert "the stored outputs are those of the real data" in refused.stderr
+    assert path.read_bytes() == stored
+    command = [sys.executable, "-m", "pytest", path]
+    command += ["--nbval", "--nbval-current-env", "-p", "course.check.tolerance"]
+    assert call(*command, cwd=course, DATA="real").returncode == 0
+    assert call(*command, cwd=course, DATA="sample").returncode == 1  # so the comparison can fail
+
+
+def test_find_names_the_allowed_numbers():
+    with pytest.raises(SystemExit, match=r"NB=99: no notebook has this number; allowed are 1"):
+        find("99")
+    assert find("12").stem == "12_anomalies"
+
+
+def test_the_lock_pins_every_direct_dependency_and_holds_no_address():
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text
+    assert "--" not in text
+    for python in ("3.11", "3.12", "3.13"):
+        versions = environment.locked_versions(python)
+        assert set(environment.direct_dependencies()) <= set(versions)
+        assert all(re.fullmatch(r"[\w.+!]+", version) for version in versions.values())
+
+
+def test_conda_users_get_the_locked_versions():
+    text = (ROOT / "environment.yml").read_text()
+    pins = [line for line in yaml.safe_load(text)["dependencies"][-1]["pip"] if "==" in line]
+    versions = environment.locked_versions("3.11")
+    assert dict(line.split("==") for line in pins) == {
+        name: versions[name] for name in environment.direct_dependencies()
+    }
+    assert text == environment.conda()
+
+
+def test_an_unsupported_python_is_refused_with_what_is_allowed(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4, "final", 0))
+    with pytest.raises(SystemExit, match="allowed are 3.11, 3.12 and 3.13"):
+        environment.create(tmp_path / "venv")
+    assert not (tmp_path / "venv").exists()
+
+
+def test_the_doctor_names_each_problem_and_what_to_do():
+    result = call(sys.executable, "-S", ROOT / "course" / "run" / "doctor.py")
+    assert "Python" in result.stdout
+    assert "run `make env`" in result.stdout
+    assert result.returncode == 0, result.stderr
