@@ -55,7 +55,7 @@ def reference():
     book.cells = [
         nbformat.v4.new_markdown_cell("# 98 Exam", id="text-98-01"),
         cell("SEED = 0", "code-98-01", ["parameters"]),
-        cell("import numpy as np\n\nfrom helpers import course", "code-98-02"),
+        cell("import numpy as np\n\nfrom course import contract", "code-98-02"),
         cell("values = np.arange(3.0)\nprint(values)", "code-98-03", ["nbval-check-output"], "[0. 1. 2.]\n"),
         cell("raise SystemError('needed by no check, must not run')", "code-98-04"),
         exercise("98.1", "def twice(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION", 3),
