@@ -7,7 +7,7 @@ import nbformat
 import numpy as np
 
 from course.notebooks import ROOT
-from helpers import datasets, kernels, molecules
+from helpers import datasets, descriptors, kernels, molecules
 
 PAIR_CENTERS, PAIR_WIDTH = np.linspace(0.5, 8, 100), 0.1
 ANGLES = (np.linspace(-1, 1, 9), np.linspace(1.8, 6, 8), 6.0)
@@ -52,7 +52,7 @@ def triples(data):
 def environments(data, sigma=1.6, lam=1e-4):
     """MAE on each fold of the kernel between atoms; sigma, lam as notebook 25 chooses them on inner folds."""
     knots = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)
-    around = molecules.environments(data, *knots)
+    around = descriptors.environments(data, *knots)
     short = kernels.compress(around, 200)
     K = kernels.environment_kernel(short, around.molecule, around.element, len(data.energies), sigma)
     C, found = _counts(data), []

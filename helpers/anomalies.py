@@ -7,49 +7,21 @@ from math import comb
 
 import numpy as np
 import pandas as pd
-from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist, pdist, squareform
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-BLOCK = 2**17  # float64 numbers in one block of rows: 1 MiB, so that a pass over it stays in the cache
+from helpers.softmin import (
+    data_matrix,
+    distances_to_others,
+    finite_numbers,
+    nearest_distances,
+    positive,
+    row_blocks,
+    softmin,
+    softmin_rows,
+)
+
 PLANTED = ("global", "dependency", "feature", "cluster")
-
-
-def _numbers(X, smallest=-np.inf):
-    """X as a float array; TypeError where it holds no numbers, ValueError for NaN, infinite, too small."""
-    try:
-        array = np.asarray(X)
-    except ValueError:
-        raise TypeError("X: rows differ in length; allowed is an (n, d) array of numbers") from None
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"X: type {array.dtype} is not numeric; allowed is an (n, d) array of numbers")
-    wrong = np.argwhere(~(np.isfinite(array) & (array >= smallest)))
-    if len(wrong):
-        place, least = ", ".join(str(i) for i in wrong[0]), "" if smallest < 0 else f" of at least {smallest}"
-        raise ValueError(f"X: value {array[tuple(wrong[0])]} at [{place}]; allowed are finite numbers{least}")
-    return array.astype(float)
-
-
-def _matrix(X):
-    array = _numbers(X)
-    if array.ndim != 2:
-        raise ValueError(f"X: shape {array.shape} is not 2-D; allowed is (n rows, d features)")
-    if array.shape[0] < 2 or array.shape[1] < 1:
-        raise ValueError(f"X: shape {array.shape} is too small; allowed are at least 2 rows and 1 feature")
-    return array
-
-
-def _positive(name, value):
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not (number and np.isfinite(value) and value > 0):
-        raise ValueError(f"{name}: {value!r} is not allowed; give a finite number greater than 0")
-    return float(value)
-
-
-def _row_blocks(n, copies=1, count=None):
-    """Slices of `count` (or all) rows whose distances to all n rows fit the cache, of at least 8 rows."""
-    size, count = max(8, BLOCK // (n * copies)), n if count is None else count
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def log_offset(X, theta):
@@ -58,48 +30,24 @@ def log_offset(X, theta):
     X (n, d): spendings, at least 0. theta: offset in the unit of X, greater than 0.
     Raises ValueError for NaN, infinite or negative spending or theta <= 0, TypeError for text.
     """
-    theta = _positive("theta", theta)
-    numbers = _numbers(X, smallest=0)
+    theta = positive("theta", theta)
+    numbers = finite_numbers(X, smallest=0)
     return np.log((X if isinstance(X, (pd.DataFrame, pd.Series)) else numbers) + theta)
 
 
 def squared_distances(X):
     """Return z (n, n), the squared Euclidean distance between every two rows of X (n, d)."""
-    X = _matrix(X)
+    X = data_matrix(X)
     return cdist(X, X, "sqeuclidean")
 
 
 def hardmin_scores(X, squared=True):
     """Return (n,) the distance of each row to its nearest other row (squared by default); a copy scores 0.
 
-    Found by a k-d tree, exact and without the (n, n) matrix. Raises ValueError or TypeError for a bad X.
+    Raises ValueError or TypeError for a bad X.
     """
-    X = _matrix(X)
-    nearest = cKDTree(X).query(X, k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]
+    nearest = nearest_distances(data_matrix(X))
     return nearest**2 if squared else nearest
-
-
-def _distances_to_others(X, rows, squared=True):
-    """z (b, n) of a slice or list of rows to all rows; infinite to itself, so that a row drops out."""
-    z = cdist(X[rows], X, "sqeuclidean" if squared else "euclidean")
-    z[np.arange(len(z)), np.r_[rows]] = np.inf
-    return z
-
-
-def _softmin(z, gamma, count):
-    """Softmin along the last axis, with the smallest z taken out first, so that no exponential underflows."""
-    shift = z.min(axis=-1, keepdims=True)
-    weights = np.exp(gamma * (shift - z))
-    total = weights.sum(axis=-1, keepdims=True)
-    return shift[..., 0] - (np.log(total[..., 0]) - np.log(count)) / gamma, weights / total
-
-
-def softmin_rows(X, rows, gamma, squared=True):
-    """Softmin scores of a slice or list of rows of X, in float64 and by blocks that fit the cache."""
-    rows, n = np.r_[rows], len(X)
-    scores = [_softmin(_distances_to_others(X, rows[block], squared), gamma, n - 1)[0]
-              for block in _row_blocks(n, count=len(rows))]
-    return np.concatenate(scores) if scores else np.empty(0)
 
 
 def softmin_scores(X, gamma, squared=True, precision="float64", device="cpu", scheduler=None):
@@ -112,15 +60,17 @@ def softmin_scores(X, gamma, squared=True, precision="float64", device="cpu", sc
     "cuda" or "auto", for float32. scheduler: address of a Dask scheduler whose workers share the rows.
     Raises ValueError for gamma <= 0 or not finite, fewer than 2 rows, NaN, or another precision or device.
     """
-    X, gamma = _matrix(X), _positive("gamma", gamma)
+    X, gamma = data_matrix(X), positive("gamma", gamma)
     if precision not in ("float64", "float32"):
         raise ValueError(f"precision: {precision!r} is not known; allowed are 'float64' and 'float32'")
     if precision == "float32" and not squared:
         raise ValueError("precision: 'float32' is not allowed with squared=False; allowed is 'float64'")
     if precision == "float64" and scheduler is None:
         return softmin_rows(X, slice(0, len(X)), gamma, squared)
-    from helpers import large, runtime
-    return large.softmin_by_tasks(X, gamma, squared, precision, runtime.device(device).type, scheduler)
+    from helpers import runtime, softmin_tasks  # torch takes a second to import
+
+    place = runtime.device(device).type
+    return softmin_tasks.softmin_by_tasks(X, gamma, squared, precision, place, scheduler)
 
 
 def neighbour_relevance(X, gamma):
@@ -128,10 +78,10 @@ def neighbour_relevance(X, gamma):
 
     Squared distance; the diagonal is 0 and each row sums to y_j. Source: Kauffmann et al. 2020.
     """
-    X, gamma = _matrix(X), _positive("gamma", gamma)
+    X, gamma = data_matrix(X), positive("gamma", gamma)
     relevance = np.empty((len(X), len(X)))
-    for rows in _row_blocks(len(X)):
-        y, share = _softmin(_distances_to_others(X, rows), gamma, len(X) - 1)
+    for rows in row_blocks(len(X)):
+        y, share = softmin(distances_to_others(X, rows), gamma, len(X) - 1)
         np.multiply(share, y[:, None], out=relevance[rows])
     return relevance
 
@@ -163,14 +113,14 @@ def feature_relevance(X, gamma):
     Up to 2,000 rows by one matrix product; rows where that would lose digits, and all rows of larger X, by
     squared differences, feature by feature. Source: Kauffmann et al. 2020.
     """
-    X, gamma = _matrix(X), _positive("gamma", gamma)
+    X, gamma = data_matrix(X), positive("gamma", gamma)
     relevance, left = np.empty(X.shape), np.arange(len(X))
     if len(X) <= 2000:
         relevance, left = _relevance_by_product(X, gamma)
-    for block in _row_blocks(len(X), count=len(left)):
+    for block in row_blocks(len(X), count=len(left)):
         rows = left[block]
-        z = _distances_to_others(X, rows)
-        y, per_distance = _softmin(z, gamma, len(X) - 1)
+        z = distances_to_others(X, rows)
+        y, per_distance = softmin(z, gamma, len(X) - 1)
         per_distance *= y[:, None]
         copies = z < 1e-200
         evenly = (per_distance * copies).sum(axis=1, keepdims=True) / X.shape[1] if copies.any() else 0
@@ -211,7 +161,7 @@ def _coalition_values(X, rows, gamma):
         lone = np.flatnonzero(total[:, coalition] < 1e-200)
         z = sum(gaps[i][lone] for i in range(d) if coalition >> i & 1)
         z[np.arange(len(lone)), rows.start + lone] = np.inf
-        v[lone, coalition] = _softmin(z, gamma, count)[0]
+        v[lone, coalition] = softmin(z, gamma, count)[0]
     return v
 
 
@@ -221,7 +171,7 @@ def shapley_values(X, gamma):
     z is the squared distance over the features in S alone; v(empty) = 0, since all distances are then 0; so
     each row sums to y_j (efficiency, 1e-12). All 2^d coalitions are visited, d <= 12. Source: Shapley 1953.
     """
-    X, gamma = _matrix(X), _positive("gamma", gamma)
+    X, gamma = data_matrix(X), positive("gamma", gamma)
     d = X.shape[1]
     if d > 12:
         raise ValueError(f"X: {d} features make 2^{d} coalitions; allowed are at most 12")
@@ -232,7 +182,7 @@ def shapley_values(X, gamma):
         without = np.where(member, size - 1, size)
         share = np.array([1 / (d * comb(d - 1, s)) if 0 <= s < d else 0 for s in without])
         weight[:, i] = np.where(member, share, -share)
-    parts = [_coalition_values(X, rows, gamma) @ weight for rows in _row_blocks(len(X), copies=2)]
+    parts = [_coalition_values(X, rows, gamma) @ weight for rows in row_blocks(len(X), copies=2)]
     return np.concatenate(parts)
 
 
@@ -243,13 +193,13 @@ def resampled_scores(X, gamma, resamples=100, replace=True, keep_copies=False, s
     meets itself: its copies are dropped by their original index, unless keep_copies=True (the trap: it then
     meets itself at distance 0). NaN where no other row was drawn. The resamples depend on the seed alone.
     """
-    X, gamma = _matrix(X), _positive("gamma", gamma)
+    X, gamma = data_matrix(X), positive("gamma", gamma)
     n, rng = len(X), np.random.default_rng(seed)
     drawn = [rng.choice(n, n if replace else n // 2, replace=replace) for _ in range(resamples)]
     counts = np.array([np.bincount(d, minlength=n) for d in drawn], dtype=float)
     scores = np.empty((resamples, n))
-    for rows in _row_blocks(n):
-        z = _distances_to_others(X, rows, squared)
+    for rows in row_blocks(n):
+        z = distances_to_others(X, rows, squared)
         if keep_copies:
             z[np.isinf(z)] = 0
         shift = z.min(axis=1)
@@ -259,7 +209,7 @@ def resampled_scores(X, gamma, resamples=100, replace=True, keep_copies=False, s
             scores[:, rows] = shift - (np.log(total) - np.log(size)) / gamma
         for b, j in np.argwhere((total < 1e-200) & (size > 0)):  # shift by the nearest row that was drawn
             drawn_z = np.repeat(z[j], counts[b].astype(int))
-            scores[b, rows.start + j] = _softmin(drawn_z, gamma, size[b, j])[0]
+            scores[b, rows.start + j] = softmin(drawn_z, gamma, size[b, j])[0]
     return scores
 
 
@@ -271,7 +221,7 @@ def plant_anomalies(X, kind, rng, count=20):
     one "global" place. labels: 1 where planted; feature: the shifted one, else -1.
     Raises ValueError for another kind or a count that leaves no real row.
     """
-    X = _matrix(X).copy()
+    X = data_matrix(X).copy()
     if kind not in PLANTED:
         raise ValueError(f"kind: {kind!r} is not known; allowed are {', '.join(PLANTED)}")
     if not 0 < count < len(X):

@@ -1,11 +1,12 @@
 """Kernels between molecules, and kernel ridge regression with them."""
 
 import numpy as np
-import torch
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.spatial.distance import cdist, pdist, squareform
 
 
-def _checked(X, Y, sigma):
+def _checked_rows(X, Y, sigma):
+    """X and Y (or X again) as floats; ValueError where widths differ or sigma is not a number above 0."""
     X = np.asarray(X, dtype=float)
     Y = X if Y is None else np.asarray(Y, dtype=float)
     if X.ndim != 2 or Y.ndim != 2 or X.shape[1] != Y.shape[1]:
@@ -15,33 +16,16 @@ def _checked(X, Y, sigma):
     return X, Y
 
 
-def gaussian_kernel(X, Y=None, sigma=1.0):
-    """Return (n, m): exp(-|x - y|^2 / (2 sigma^2)) of the rows of X (n, d) and Y (m, d), or X with itself.
-
-    Raises ValueError for unlike widths or sigma not above 0.
-    """
-    X, Y = _checked(X, Y, sigma)
-    half = lambda A: 0.5 * np.einsum("nd,nd->n", A, A)
-    kernel = X @ (Y.T / sigma**2)
-    kernel -= half(X / sigma)[:, None]
-    kernel -= half(Y / sigma)
-    return np.exp(np.minimum(kernel, 0, out=kernel), out=kernel)
-
-
 def city_block(X, Y=None):
     """Return (n, m) float32: sum_d |x_d - y_d| of the rows of X (n, d) and Y (m, d), or X with itself.
 
     exp(-city_block / sigma) is the Laplacian kernel. Raises ValueError for unlike widths.
     """
     same = Y is None
-    X, Y = (torch.from_numpy(A.astype(np.float32)) for A in _checked(X, Y, 1.0))
-    distances = torch.empty(len(X), len(Y))
-    for low in range(0, len(X), 512):
-        first = low if same else 0  # the rest of a symmetric table is a mirror image
-        distances[low:low + 512, first:] = torch.cdist(X[low:low + 512], Y[first:], p=1)
-        if same:
-            distances[first:, low:low + 512] = distances[low:low + 512, first:].T
-    return distances.numpy()
+    X, Y = _checked_rows(X, Y, 1.0)
+    if same:
+        return squareform(pdist(X, "cityblock").astype(np.float32))
+    return cdist(X, Y, "cityblock").astype(np.float32)
 
 
 def compress(environments, size):
@@ -70,7 +54,7 @@ def environment_kernel(features, molecule, element, n, sigma, block=32):
     molecule rows out of range or sigma not above 0.
     """
     features, molecule, element = np.asarray(features), np.asarray(molecule), np.asarray(element)
-    _checked(features, None, sigma)
+    _checked_rows(features, None, sigma)
     if not len(features) == len(molecule) == len(element):
         raise ValueError(f"molecule: lengths {len(features)}, {len(molecule)}, {len(element)} of features, "
                          "molecule and element differ; allowed are equal lengths")
@@ -114,4 +98,5 @@ def kernel_ridge(K, t, lam):
     try:
         return cho_solve(cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False), t)
     except LinAlgError:
-        raise ValueError(f"lam: {lam!r} leaves K + lam I not positive definite; give a larger one") from None
+        problem = f"lam: {lam!r} leaves the matrix + lam I not positive definite; give a larger one"
+        raise ValueError(problem) from None

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from scipy import ndimage
-from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 
 def _binary(scores, labels):
@@ -24,12 +24,10 @@ def auc(scores, labels):
     Raises ValueError for other shapes, NaN, or one class only. Hanley and McNeil, Radiology 143:29 (1982).
     """
     scores, labels = _binary(scores, labels)
-    positives = labels.sum()
-    wins = rankdata(scores)[labels].sum() - positives * (positives + 1) / 2
-    return float(wins / (positives * (len(labels) - positives)))
+    return float(roc_auc_score(labels, scores))
 
 
-def _draws(count, draws, generator):
+def _bootstrap_counts(count, draws, generator):
     """(draws, count) integers: how often each of `count` groups is drawn when resampled with replacement."""
     return generator.multinomial(count, np.full(count, 1 / count), size=draws)
 
@@ -45,7 +43,7 @@ def auc_interval(scores, labels, groups=None, draws=2000, level=0.95, seed=0):
     generator, weights = np.random.default_rng(seed), []
     for side in (labels, ~labels):
         _, member = np.unique(groups[side], return_inverse=True)
-        weights.append(_draws(member.max() + 1, draws, generator)[:, member])
+        weights.append(_bootstrap_counts(member.max() + 1, draws, generator)[:, member])
     positive, negative = scores[labels, None], scores[None, ~labels]
     wins = (positive > negative) + 0.5 * (positive == negative)
     drawn = np.einsum("bi,bi->b", weights[0] @ wins, weights[1]) / weights[0].sum(1) / weights[1].sum(1)
@@ -58,7 +56,7 @@ def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0):
     values = np.asarray(values, float)
     _, member = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
     sums, sizes = np.bincount(member, values), np.bincount(member)
-    counts = _draws(len(sums), draws, np.random.default_rng(seed))
+    counts = _bootstrap_counts(len(sums), draws, np.random.default_rng(seed))
     low, high = np.quantile(counts @ sums / (counts @ sizes), [(1 - level) / 2, (1 + level) / 2])
     return float(values.mean()), float(low), float(high)
 
@@ -75,7 +73,7 @@ def youden(scores, labels):
     return float(cuts[np.argmax(above[:, labels].mean(1) - above[:, ~labels].mean(1))])
 
 
-def _maps(heatmaps, masks=None):
+def _checked_maps(heatmaps, masks=None):
     """Heatmaps (n, h, w) as floats and masks as booleans of the same shape."""
     heatmaps = np.asarray(heatmaps, float)
     if heatmaps.ndim != 3 or not np.isfinite(heatmaps).all():
@@ -88,7 +86,7 @@ def _maps(heatmaps, masks=None):
 
 def pointing_game(heatmaps, masks):
     """(n,) 1.0 where the largest value of a heatmap (n, h, w) lies in its mask. arXiv:1608.00507."""
-    heatmaps, masks = _maps(heatmaps, masks)
+    heatmaps, masks = _checked_maps(heatmaps, masks)
     best = heatmaps.reshape(len(heatmaps), -1).argmax(1)
     return np.take_along_axis(masks.reshape(len(masks), -1), best[:, None], 1)[:, 0].astype(float)
 
@@ -98,7 +96,7 @@ def relevance_mass(heatmaps, masks):
 
     Arras, Osman and Samek, Information Fusion 81:14 (2022), "relevance mass accuracy".
     """
-    heatmaps, masks = _maps(heatmaps, masks)
+    heatmaps, masks = _checked_maps(heatmaps, masks)
     positive = np.maximum(heatmaps, 0)
     total = positive.sum((1, 2))
     return (positive * masks).sum((1, 2)) / np.where(total > 0, total, 1)
@@ -106,7 +104,7 @@ def relevance_mass(heatmaps, masks):
 
 def relevance_rank(heatmaps, masks):
     """(n,) share of the mask found among the m largest pixels, m the size of the mask (same source)."""
-    heatmaps, masks = _maps(heatmaps, masks)
+    heatmaps, masks = _checked_maps(heatmaps, masks)
     order = np.argsort(-heatmaps.reshape(len(heatmaps), -1), axis=1, kind="stable")
     sizes = masks.sum((1, 2))
     hits = np.take_along_axis(masks.reshape(len(masks), -1), order, 1).cumsum(1)
@@ -115,7 +113,7 @@ def relevance_rank(heatmaps, masks):
 
 def conservation(heatmaps, scores):
     """(n,) |sum of a heatmap - its score| / |score|: 0 where the relevance adds up to what it explains."""
-    heatmaps, _ = _maps(heatmaps)
+    heatmaps, _ = _checked_maps(heatmaps)
     scores = np.asarray(scores, float)
     return np.abs(heatmaps.sum((1, 2)) - scores) / np.abs(scores)
 
@@ -175,7 +173,7 @@ def flipping_curve(score, images, heatmaps, reference, patch=16, shares=None):
     score: function of images (n, 3, h, w) that returns (n,); reference: tensor like images; shares: share of
     patches replaced at each step, default 0, 0.1, ..., 1. Samek et al., arXiv:1509.06321 (pixel flipping).
     """
-    heatmaps, _ = _maps(heatmaps)
+    heatmaps, _ = _checked_maps(heatmaps)
     shares = np.linspace(0, 1, 11) if shares is None else np.asarray(shares)
     n, h, w = heatmaps.shape
     tall, wide = -(-h // patch), -(-w // patch)

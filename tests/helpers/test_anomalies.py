@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 from sklearn.neighbors import KernelDensity
 
-from helpers import anomalies
+from helpers import anomalies, softmin
 
 GAMMAS = [0.01, 0.5, 1.5, 40.0]
 
@@ -76,8 +76,8 @@ def test_blocks_of_rows_change_nothing(X, monkeypatch):
     whole = [anomalies.softmin_scores(X, 1.5), anomalies.feature_relevance(X, 1.5),
              anomalies.shapley_values(X, 1.5), anomalies.neighbour_relevance(X, 1.5),
              anomalies.resampled_scores(X, 1.5, 5)]
-    monkeypatch.setattr(anomalies, "BLOCK", 1)
-    assert len(anomalies._row_blocks(len(X))) == 8
+    monkeypatch.setattr(softmin, "BLOCK", 1)
+    assert len(softmin.row_blocks(len(X))) == 8
     parts = [anomalies.softmin_scores(X, 1.5), anomalies.feature_relevance(X, 1.5),
              anomalies.shapley_values(X, 1.5), anomalies.neighbour_relevance(X, 1.5),
              anomalies.resampled_scores(X, 1.5, 5)]

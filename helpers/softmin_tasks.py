@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from helpers.anomalies import hardmin_scores, softmin_rows
+from helpers.softmin import nearest_distances, softmin_rows
 
-TASK = 4096  # rows in one task
-COLUMNS = 2048  # 128 rows x 2048 columns of float32 are 1 MiB: one block stays in the cache of its core
-LIMIT = 1e-4  # largest error of a score that float32 may make; rows that could exceed it are done in float64
+TASK_ROWS = 4096  # rows in one task
+BLOCK_COLUMNS = 2048  # 128 rows x 2048 columns of float32 are 1 MiB: one block stays in the cache of a core
+LARGEST_ERROR = 1e-4  # of a score in float32; rows that could exceed it are done in float64
 
 
 def float32_error(X, nearest, gamma):
@@ -31,7 +31,7 @@ def float32_error(X, nearest, gamma):
 def _rows_by_product(X, rows, gamma, nearest, device, precision):
     """Scores of a list of rows of centred X: exponents by a product, shifted by the nearest distance."""
     import torch  # here, so that a worker that needs NumPy alone starts fast
-    height, width = (128, COLUMNS) if device == "cpu" else (TASK, 16 * COLUMNS)
+    height, width = (128, BLOCK_COLUMNS) if device == "cpu" else (TASK_ROWS, 16 * BLOCK_COLUMNS)
     scale, squares, dtype = gamma / np.log(2), (X**2).sum(axis=1), getattr(torch, precision)
     left = np.column_stack([2 * scale * X[rows], np.ones(len(rows)), scale * (nearest - squares)[rows]])
     right = np.vstack([X.T, -scale * squares, np.ones(len(X))])
@@ -53,12 +53,12 @@ def _rows_by_product(X, rows, gamma, nearest, device, precision):
     return nearest[rows] - (np.log(total.cpu().numpy()) - np.log(len(X) - 1)) / gamma
 
 
-def task(X, start, stop, gamma, squared, nearest=None, device="cpu"):
+def score_task(X, start, stop, gamma, squared, nearest=None, device="cpu"):
     """Scores of the rows start to stop: float64, or float32 where the nearest distances are given."""
     if nearest is None:
         return softmin_rows(X, slice(start, stop), gamma, squared)
     scores = _rows_by_product(X, np.arange(start, stop), gamma, nearest, device, "float32")
-    doubtful = np.flatnonzero(float32_error(X, nearest, gamma)[start:stop] > LIMIT)
+    doubtful = np.flatnonzero(float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR)
     if len(doubtful):
         scores[doubtful] = _rows_by_product(X, start + doubtful, gamma, nearest, device, "float64")
     return scores
@@ -69,17 +69,17 @@ def softmin_by_tasks(X, gamma, squared, precision, device, scheduler):
     nearest = None
     if precision == "float32":
         X = X - X.mean(axis=0)  # short rows, small rounding errors
-        nearest = hardmin_scores(X)
-    cuts = [(start, min(start + TASK, len(X))) for start in range(0, len(X), TASK)]
+        nearest = nearest_distances(X) ** 2
+    cuts = [(start, min(start + TASK_ROWS, len(X))) for start in range(0, len(X), TASK_ROWS)]
     if scheduler is not None:
         from distributed import Client
         with Client(scheduler, set_as_default=False) as client:
             shared = client.scatter([X, nearest], broadcast=True)  # on every worker, so that one may be lost
-            parts = [client.submit(task, shared[0], *cut, gamma, squared, shared[1], pure=False)
+            parts = [client.submit(score_task, shared[0], *cut, gamma, squared, shared[1], pure=False)
                      for cut in cuts]
             return np.concatenate(client.gather(parts))
     import torch
-    run = lambda cut: task(X, *cut, gamma, squared, nearest, device)
+    run = lambda cut: score_task(X, *cut, gamma, squared, nearest, device)
     if device != "cpu":
         return np.concatenate([run(cut) for cut in cuts])
     threads = torch.get_num_threads()

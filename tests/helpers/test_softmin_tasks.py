@@ -1,4 +1,4 @@
-"""helpers.large: the same scores by blocks in float32, on threads and on a cluster that loses a worker."""
+"""helpers.softmin_tasks: the same scores in float32, on threads and on a cluster that loses a worker."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import anomalies, large
+from helpers import anomalies, softmin_tasks
 
 CLOUDS = {
     "normal": lambda rng: rng.normal(size=(900, 6)),
@@ -24,8 +24,8 @@ CLOUDS = {
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Several tasks and several blocks of columns, the last ones not full."""
-    monkeypatch.setattr(large, "TASK", 400)
-    monkeypatch.setattr(large, "COLUMNS", 256)
+    monkeypatch.setattr(softmin_tasks, "TASK_ROWS", 400)
+    monkeypatch.setattr(softmin_tasks, "BLOCK_COLUMNS", 256)
 
 
 @pytest.mark.parametrize("gamma", [0.05, 0.5, 1.5, 20.0, 1e4])
@@ -43,9 +43,9 @@ def test_the_error_bound_holds_where_float32_is_not_replaced(cloud, gamma, small
     X = CLOUDS[cloud](np.random.default_rng(2))
     X = X - X.mean(axis=0)
     nearest = anomalies.hardmin_scores(X)
-    raw = large._rows_by_product(X, np.arange(len(X)), gamma, nearest, "cpu", "float32")
+    raw = softmin_tasks._rows_by_product(X, np.arange(len(X)), gamma, nearest, "cpu", "float32")
     error = np.abs(raw - anomalies.softmin_scores(X, gamma))
-    assert (error <= large.float32_error(X, nearest, gamma)).all()
+    assert (error <= softmin_tasks.float32_error(X, nearest, gamma)).all()
     assert error.max() > 1e-12  # it really was float32
 
 
@@ -59,14 +59,14 @@ def test_the_size_of_tasks_and_blocks_changes_nothing(monkeypatch):
     X = np.random.default_rng(4).normal(size=(700, 4))
     one = anomalies.softmin_scores(X, 1.5, precision="float32")
     for task, columns in ((100, 128), (333, 57), (64, 1000)):
-        monkeypatch.setattr(large, "TASK", task)
-        monkeypatch.setattr(large, "COLUMNS", columns)
+        monkeypatch.setattr(softmin_tasks, "TASK_ROWS", task)
+        monkeypatch.setattr(softmin_tasks, "BLOCK_COLUMNS", columns)
         other = anomalies.softmin_scores(X, 1.5, precision="float32")
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-5)
 
 
 def test_exponentials_and_sums_stay_within_what_the_bound_grants_them():
-    exponents = -torch.rand(500, large.COLUMNS, generator=torch.Generator().manual_seed(1))
+    exponents = -torch.rand(500, softmin_tasks.BLOCK_COLUMNS, generator=torch.Generator().manual_seed(1))
     exponents *= torch.logspace(-3, 2, 500)[:, None]
     exact = exponents.double().exp2().sum(dim=1)
     np.testing.assert_allclose(exponents.exp2().sum(dim=1).double(), exact, rtol=1e-6)
@@ -97,7 +97,7 @@ def test_bad_precision_and_device_are_named():
 
 def test_a_cluster_in_float32_gives_the_same_scores(monkeypatch):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(large, "TASK", 250)
+    monkeypatch.setattr(softmin_tasks, "TASK_ROWS", 250)
     X = np.random.default_rng(8).normal(size=(900, 3))
     with distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None) as cluster:
         there = anomalies.softmin_scores(X, 1.5, precision="float32", scheduler=cluster.scheduler_address)
@@ -107,7 +107,7 @@ def test_a_cluster_in_float32_gives_the_same_scores(monkeypatch):
 
 def test_a_cluster_that_loses_a_worker_gives_the_same_scores(monkeypatch):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(large, "TASK", 250)
+    monkeypatch.setattr(softmin_tasks, "TASK_ROWS", 250)
     X = np.random.default_rng(7).normal(size=(5000, 6))
     here = anomalies.softmin_scores(X, 1.5)
     with (distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,

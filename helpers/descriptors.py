@@ -1,0 +1,93 @@
+"""Descriptors of molecules that compare well: atomic environments, Coulomb matrices, bags of bonds.
+
+Every function takes `molecules`, which has coordinates (n, a, 3) in bohr and charges (n, a), 0 for no atom.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers.basis import cutoff_function, interpolated_sums
+from helpers.molecules import ELEMENTS, PAIRS, elements, neighbour_list, pairs, triple_sums, triples
+
+
+@dataclass(frozen=True)
+class Environments:
+    """What each heavy atom sees: features (A, d), molecule (A,) row, atom (A,) in that row, element (A,)."""
+
+    features: np.ndarray
+    molecule: np.ndarray
+    atom: np.ndarray
+    element: np.ndarray
+
+
+def environments(molecules, distances, cosines, legs, cutoffs=(8.0, 7.0)):
+    """Return Environments of all atoms but H: neighbours by element and distance, angles by type.
+
+    features (A, 5 * distances + 15 * cosines * legs) float32: hat functions as in `triple_features`, faded
+    with power 2 towards the cutoffs (neighbours, angles; bohr). One row per heavy atom, in order.
+    Raises ValueError like `triples` and `interpolation_weights`.
+    """
+    blocks = []
+    for start in range(0, len(molecules.charges), 512):
+        coordinates, charges = molecules.coordinates[start:start + 512], molecules.charges[start:start + 512]
+        element, atoms = elements(charges), charges.shape[1]
+        row, center, end, length = neighbour_list(coordinates, charges, cutoffs[0])
+        near = interpolated_sums((row * atoms + center) * len(ELEMENTS) + element[row, end],
+                                 charges.size * len(ELEMENTS), [length], [distances],
+                                 cutoff_function(length, cutoffs[0], 2))
+        part = triples(coordinates, charges, cutoffs[1])
+        angles = triple_sums((part.molecule * atoms + part.center) * len(PAIRS) + part.kind % len(PAIRS),
+                             charges.size * len(PAIRS), part, cosines, legs, cutoffs[1], power=2)
+        both = np.concatenate([near.reshape(charges.size, -1), angles.reshape(charges.size, -1)], 1)
+        blocks.append(both[(element > 0).ravel()].astype(np.float32))
+    molecule, atom = np.nonzero(elements(molecules.charges) > 0)
+    return Environments(np.concatenate(blocks), molecule, atom, elements(molecules.charges)[molecule, atom])
+
+
+def coulomb_matrices(molecules, form="sorted"):
+    """Return Coulomb matrices (n, a, a): Z_i Z_j / |R_i - R_j|, 0.5 Z_i^2.4 on the diagonal, 0 for no atom.
+
+    molecules: has coordinates (bohr) and charges. form: "plain" (atoms as they come), "sorted" (rows and
+    columns by falling row norm) or "spectrum" (n, a), eigenvalues by falling size. Source: Rupp et al., PRL
+    108, 058301 (2012), eq. 1. Raises ValueError like `pairs`, and for another form.
+    """
+    if form not in ("plain", "sorted", "spectrum"):
+        raise ValueError(f"form: {form!r} is not known; allowed are 'plain', 'sorted' and 'spectrum'")
+    charges = np.asarray(molecules.charges, dtype=float)
+    all_pairs = pairs(molecules.coordinates, molecules.charges)
+    matrices = np.zeros((*charges.shape, charges.shape[1]))
+    row, i, j = all_pairs.molecule, all_pairs.first, all_pairs.second
+    matrices[row, i, j] = matrices[row, j, i] = charges[row, i] * charges[row, j] / all_pairs.distance
+    diagonal = np.arange(charges.shape[1])
+    matrices[:, diagonal, diagonal] = 0.5 * charges**2.4
+    if form == "plain":
+        return matrices
+    if form == "sorted":
+        order = np.argsort(-np.linalg.norm(matrices, axis=2), axis=1, kind="stable")
+        return np.take_along_axis(np.take_along_axis(matrices, order[:, :, None], 1), order[:, None, :], 2)
+    values = np.linalg.eigvalsh(matrices)
+    return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1, kind="stable"), 1)
+
+
+def bag_of_bonds(molecules):
+    """Return (n, d): 0.5 Z^2.4 by element, then Z_i Z_j / r by pair type, each bag sorted, padded with 0.
+
+    molecules: has coordinates (bohr) and charges; d follows from the largest bags in `molecules`. Source:
+    Hansen et al., J. Phys. Chem. Lett. 6, 2326 (2015). Raises ValueError like `pairs`.
+    """
+    all_pairs, (row, atom) = pairs(molecules.coordinates, molecules.charges), np.nonzero(molecules.charges)
+    charge = np.asarray(molecules.charges)
+    bag = np.concatenate([elements(charge)[row, atom], len(ELEMENTS) + all_pairs.kind])
+    value = np.concatenate([0.5 * charge[row, atom] ** 2.4, charge[all_pairs.molecule, all_pairs.first]
+                            * charge[all_pairs.molecule, all_pairs.second] / all_pairs.distance])
+    row = np.concatenate([row, all_pairs.molecule])
+    order = np.lexsort([-value, bag, row])
+    group = row[order] * (len(ELEMENTS) + len(PAIRS)) + bag[order]
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    place = np.arange(len(group)) - np.repeat(starts, np.diff(starts, append=len(group)))
+    widest = np.zeros(len(ELEMENTS) + len(PAIRS), int)
+    np.maximum.at(widest, bag[order], place + 1)
+    features = np.zeros((len(charge), widest.sum()))
+    features[row[order], (np.cumsum(widest) - widest)[bag[order]] + place] = value[order]
+    return features

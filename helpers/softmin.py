@@ -1,0 +1,77 @@
+"""The blockwise softmin that every anomaly score stands on: X (n, d) data, z distances, gamma stiffness."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
+
+BLOCK = 2**17  # float64 numbers in one block of rows: 1 MiB, so that a pass over it stays in the cache
+
+
+def finite_numbers(X, smallest=-np.inf):
+    """X as a float array; TypeError where it holds no numbers, ValueError for NaN, infinite, too small."""
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        raise TypeError("X: rows differ in length; allowed is an (n, d) array of numbers") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"X: type {array.dtype} is not numeric; allowed is an (n, d) array of numbers")
+    wrong = np.argwhere(~(np.isfinite(array) & (array >= smallest)))
+    if len(wrong):
+        place, least = ", ".join(str(i) for i in wrong[0]), "" if smallest < 0 else f" of at least {smallest}"
+        raise ValueError(f"X: value {array[tuple(wrong[0])]} at [{place}]; allowed are finite numbers{least}")
+    return array.astype(float)
+
+
+def data_matrix(X):
+    """X as a float array (n, d) of at least 2 rows and 1 feature; else TypeError or ValueError."""
+    array = finite_numbers(X)
+    if array.ndim != 2:
+        raise ValueError(f"X: shape {array.shape} is not 2-D; allowed is (n rows, d features)")
+    if array.shape[0] < 2 or array.shape[1] < 1:
+        raise ValueError(f"X: shape {array.shape} is too small; allowed are at least 2 rows and 1 feature")
+    return array
+
+
+def positive(name, value):
+    """The value as a float; ValueError naming the argument where it is not a finite number above 0."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not (number and np.isfinite(value) and value > 0):
+        raise ValueError(f"{name}: {value!r} is not allowed; give a finite number greater than 0")
+    return float(value)
+
+
+def row_blocks(n, copies=1, count=None):
+    """Slices of `count` (or all) rows whose distances to all n rows fit the cache, of at least 8 rows."""
+    size, count = max(8, BLOCK // (n * copies)), n if count is None else count
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def distances_to_others(X, rows, squared=True):
+    """z (b, n) of a slice or list of rows to all rows; infinite to itself, so that a row drops out."""
+    z = cdist(X[rows], X, "sqeuclidean" if squared else "euclidean")
+    z[np.arange(len(z)), np.r_[rows]] = np.inf
+    return z
+
+
+def softmin(z, gamma, count):
+    """(scores, weights): softmin of z over the last axis, relative to `count` rows, and softmax(-gamma z).
+
+    The smallest z is taken out first, so that no exponential underflows.
+    """
+    shift = z.min(axis=-1, keepdims=True)
+    weights = np.exp(gamma * (shift - z))
+    total = weights.sum(axis=-1, keepdims=True)
+    return shift[..., 0] - (np.log(total[..., 0]) - np.log(count)) / gamma, weights / total
+
+
+def softmin_rows(X, rows, gamma, squared=True):
+    """Softmin scores of a slice or list of rows of X, in float64 and by blocks that fit the cache."""
+    rows, n = np.r_[rows], len(X)
+    scores = [softmin(distances_to_others(X, rows[block], squared), gamma, n - 1)[0]
+              for block in row_blocks(n, count=len(rows))]
+    return np.concatenate(scores) if scores else np.empty(0)
+
+
+def nearest_distances(X):
+    """Euclidean distance (n,) of each row to its nearest other row, by a k-d tree: no (n, n) matrix."""
+    return cKDTree(X).query(X, k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]
