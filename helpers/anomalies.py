@@ -7,7 +7,7 @@ from math import comb
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from helpers.softmin import (
@@ -86,44 +86,20 @@ def neighbour_relevance(X, gamma):
     return relevance
 
 
-def _relevance_by_product(X, gamma):
-    """Feature relevance (n, d) with every pair once and one matrix product, and the rows it cannot vouch for.
-
-    Expanding (x_ki - x_ji)^2 gives sums over k that are products with [X^2, X, 1]. Where rows nearly agree
-    that subtracts large, nearly equal numbers; where a row is lone, its kernel sum underflows.
-    """
-    n, d = X.shape
-    X = X - X.mean(axis=0)
-    squares, z = X**2, pdist(X, "sqeuclidean")
-    kernel = np.exp(-gamma * z)
-    total = squareform(kernel).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        y = (np.log(n - 1) - np.log(total)) / gamma
-        sums = squareform(kernel / z, checks=False) @ np.column_stack([squares, X, np.ones(n)])
-        relevance = sums[:, :d] - 2 * X * sums[:, d:2 * d] + squares * sums[:, 2 * d:]
-        relevance *= (y / total)[:, None]
-        lost = 4e-15 * y / total * (sums[:, :d].sum(axis=1) + squares.sum(axis=1) * sums[:, 2 * d])
-        return relevance, np.flatnonzero(~((total > 1e-200) & (lost < 1e-11)))
-
-
 def feature_relevance(X, gamma):
     """Return R (n, d): R[j, i] = sum_k (x_ki - x_ji)^2 / z_jk R_jk, the part of score y_j due to feature i.
 
     Squared distance; each row sums to y_j (conservation, 1e-10); a copy (z = 0) shares evenly over features.
-    Up to 2,000 rows by one matrix product; rows where that would lose digits, and all rows of larger X, by
-    squared differences, feature by feature. Source: Kauffmann et al. 2020.
+    Source: Kauffmann et al. 2020.
     """
     X, gamma = data_matrix(X), positive("gamma", gamma)
-    relevance, left = np.empty(X.shape), np.arange(len(X))
-    if len(X) <= 2000:
-        relevance, left = _relevance_by_product(X, gamma)
-    for block in row_blocks(len(X), count=len(left)):
-        rows = left[block]
+    relevance = np.empty(X.shape)
+    for rows in row_blocks(len(X)):
         z = distances_to_others(X, rows)
         y, per_distance = softmin(z, gamma, len(X) - 1)
         per_distance *= y[:, None]
         copies = z < 1e-200
-        evenly = (per_distance * copies).sum(axis=1, keepdims=True) / X.shape[1] if copies.any() else 0
+        evenly = (per_distance * copies).sum(axis=1, keepdims=True) / X.shape[1]
         np.divide(per_distance, z, out=per_distance, where=~copies)
         per_distance[copies] = 0
         for i in range(X.shape[1]):

@@ -69,23 +69,15 @@ def gradient_times_input(network, direction, images, batch=BATCH):
 
 
 def _summed_gradient(network, direction, points, weights, batch):
-    """sum_k weights[k] dg/dx at the k-th point, each (n, 3, h, w), with several points in one pass.
-
-    A first convolution is linear: gradients are added up behind it and then go through it once.
-    """
-    first = network[0] if isinstance(network, nn.Sequential) and type(network[0]) is nn.Conv2d else None
-    points, total = iter(points), None
+    """sum_k weights[k] dg/dx at the k-th point, each (n, 3, h, w), with several points in one pass."""
+    points, total = iter(points), 0
     point = next(points)
     _score(network, direction, point[:1])  # a wrong direction is named in terms of the pixels
     points = chain([point], points)
     for part in weights.to(point).split(max(1, batch // len(point))):
-        x = torch.cat([next(points) for _ in part])
-        slope = _gradient(network[1:], direction, first(x)) if first else _gradient(network, direction, x)
-        total = torch.zeros_like(slope[:len(point)]) if total is None else total
-        for each, weight in zip(slope.split(len(point)), part.tolist(), strict=True):
-            total.add_(each, alpha=weight)
-    return nn.grad.conv2d_input(point.shape, first.weight, total, first.stride, first.padding, first.dilation,
-                                first.groups) if first else total
+        slopes = _gradient(network, direction, torch.cat([next(points) for _ in part]))
+        total = total + torch.einsum("k,knchw->nchw", part, slopes.unflatten(0, (len(part), len(point))))
+    return total
 
 
 def smooth_grad(network, direction, images, samples=25, noise=0.15, seed=0, batch=BATCH):
