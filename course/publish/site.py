@@ -1,0 +1,195 @@
+"""Build the course's website from the committed outputs: make site, or python -m course site [--to FOLDER].
+
+No notebook is run. Sphinx with MyST-NB and the PyData theme write plain files: a folder that works from a
+disk, without a network. The student copies lie in it for download. Where COURSE_REPOSITORY (owner/name) is
+set, each notebook's page has buttons that open its student copy in Colab and Binder, with COURSE_HUB (an
+address) also in a JupyterHub.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+from course import contract
+from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks
+from course.publish import links
+from course.publish.pages import Hosting, PageError, document_page, module_page, notebook_page
+
+SITE = BUILD / "site"
+THEME = Path(__file__).with_name("theme")
+DOCUMENTS = {
+    "students": "docs/students.md",
+    "instructors": "docs/instructors.md",
+    "practitioners": "docs/practitioners.md",
+    "authors": "CONTRIBUTING.md",
+    "architecture": "docs/architecture.md",
+    "net": "docs/net.md",
+    "drift": "docs/drift.md",
+    "glossary": "docs/glossary.md",
+    "references": "docs/references.md",
+    "data": "data/README.md",
+    "changelog": "CHANGELOG.md",
+}
+# the series, and the picture that stands for each on the start page: a notebook and which of its pictures
+PICTURES = {"1_wholesale": ("12", 0), "2_qm7": ("24", 0), "3_leaves": ("34", 1)}
+ROW = re.compile(r"^\| \[([^\]]+)\]\((notebooks/[^)]+)\) \|(.+)\|$", re.MULTILINE)
+SERIES = re.compile(r"^\| \*\*(\d [^*:]+)", re.MULTILINE)
+
+
+def build(target=SITE, hosting=None, notebooks=None, documents=None):
+    """Write the website to `target` and return the number of its pages.
+
+    Raises PageError with the page and the place of what must not be published: an unexecuted notebook, a
+    picture without a description, a broken link, a heading twice, a formula that cannot be drawn.
+    """
+    hosting = hosting or Hosting(os.environ.get("COURSE_REPOSITORY", ""), os.environ.get("COURSE_HUB", ""))
+    notebooks = all_notebooks() if notebooks is None else notebooks
+    documents = documents or {name: path for name, path in DOCUMENTS.items() if (ROOT / path).exists()}
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "source")
+        write_sources(source, hosting, notebooks, documents)
+        write_html(source, Path(folder, "html"))
+        write_student_copies(Path(folder, "html", "student"), notebooks)
+        problems = links.problems(Path(folder, "html"))
+        if problems:
+            raise PageError("\n".join(problems))
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(Path(folder, "html"), target)
+    return len(list(target.rglob("*.html")))
+
+
+def write_sources(source, hosting, notebooks, documents):
+    """Write everything that Sphinx reads."""
+    figures = source / "_static" / "figures"
+    figures.mkdir(parents=True)
+    shutil.copy(THEME / "conf.py", source)
+    shutil.copy(THEME / "course.css", source / "_static")
+    images, readme = {}, (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in notebooks:
+        book = notebook_page(path, hosting, images)
+        write(source / path.relative_to(NOTEBOOKS), nbformat.writes(book, version=4))
+    for name, (picture, _) in images.items():
+        (figures / name).write_bytes(picture)
+    pages = {path: f"guide/{name}.md" for name, path in documents.items()}
+    pages |= {path.relative_to(ROOT).as_posix(): path.relative_to(NOTEBOOKS).as_posix() for path in notebooks}
+    pages["README.md"] = "index.md"
+    for name, path in documents.items():
+        write(source / "guide" / f"{name}.md", document_page(ROOT / path, f"guide/{name}.md", pages, hosting))
+    modules = [f"helpers.{path.stem}" for path in sorted((ROOT / "helpers").glob("[a-z]*.py"))]
+    for name in modules:
+        write(source / "api" / f"{name}.md", module_page(name))
+    for series, (title, members) in by_series(notebooks, readme).items():
+        names = [Path(page).stem for page, *_ in members]
+        write(source / series / "index.md", listing(title, names, "The notebooks of this series, in order."))
+    write(source / "guide" / "index.md", listing("Guides", list(documents), "For each kind of reader."))
+    write(
+        source / "api" / "index.md", listing("Functions for your own data", modules, "The package `helpers`.")
+    )
+    write(source / "index.md", start_page(notebooks, documents, images))
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def listing(title, names, text):
+    """A page that is a table of contents."""
+    return "\n".join([f"# {title}", "", text, "", "```{toctree}", *names, "```", ""])
+
+
+def start_page(notebooks, documents, images):
+    """The start page: each series with a picture, its notebooks with what one learns and what comes out."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = ["# Open the black box", "", introduction(readme), ""]
+    for series, (title, members) in by_series(notebooks, readme).items():
+        picture, text = picture_of_series(series, images)
+        lines += [f"## {title}", "", *([f"![{text}](_static/figures/{picture})", ""] if picture else [])]
+        lines += [f"- [{name}]({page}): {learn}. *{result}*" for page, name, learn, result in members]
+        lines.append("")
+    lines += toctree(
+        "Contents",
+        [*(f"{series}/index" for series in by_series(notebooks, readme)), "guide/index", "api/index"],
+    )
+    return "\n".join(lines)
+
+
+def by_series(notebooks, readme):
+    """{folder: (title, [(page, name, what one learns, what comes out)])}, as README's table says."""
+    rows = {path: [cell.strip() for cell in rest.split("|")] for _, path, rest in ROW.findall(readme)}
+    titles = dict(zip(sorted(PICTURES), SERIES.findall(readme), strict=False))
+    found = {}
+    for path in notebooks:
+        learn, *_, result = rows.get(path.relative_to(ROOT).as_posix(), ["", ""])
+        _, members = found.setdefault(path.parent.name, (titles.get(path.parent.name, path.parent.name), []))
+        members.append((path.relative_to(NOTEBOOKS).as_posix(), path.stem.replace("_", " "), learn, result))
+    return found
+
+
+def picture_of_series(series, images):
+    """(file name, alternative text) of the picture that stands for a series, ("", "") where there is none."""
+    number, which = PICTURES.get(series, ("", 0))
+    names = [name for name in images if number and name.startswith(f"{number}_")]
+    return (names[which], images[names[which]][1]) if len(names) > which else ("", "")
+
+
+def introduction(readme):
+    """The first paragraph of README that is prose."""
+    paragraphs = re.split(r"\n\s*\n", re.sub(r"```.*?```", "", readme, flags=re.DOTALL))
+    return next((p for p in paragraphs if re.match(r"[A-Z]\w* ", p) and len(p) > 120), "")
+
+
+def toctree(caption, names):
+    return ["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```", ""]
+
+
+def write_html(source, target):
+    """Run Sphinx; raises PageError with its warnings, each of which names a page and a line."""
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        str(source),
+        str(target),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYDATA_SPHINX_THEME_DISABLE_TELEMETRY": "1"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if result.returncode:
+        raise PageError(result.stderr.replace(str(source), "").strip() or result.stdout)
+
+
+def write_student_copies(target, notebooks):
+    """Put the student copies below `target`, for download."""
+    for path in notebooks:
+        copy = contract.student_copy(nbformat.read(path, 4))
+        write(target / path.relative_to(NOTEBOOKS), nbformat.writes(copy, version=4) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--to", type=Path, default=SITE)
+    arguments = parser.parse_args()
+    begin = time.monotonic()
+    try:
+        pages = build(arguments.to.resolve())
+    except PageError as error:
+        sys.exit(f"site: {error}")
+    print(f"{pages} pages in {time.monotonic() - begin:.0f} s: {arguments.to / 'index.html'}")
+
+
+if __name__ == "__main__":
+    main()

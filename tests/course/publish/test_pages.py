@@ -1,0 +1,152 @@
+"""What becomes a page and what must not: each guard breaks on a page that is broken in just that way."""
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from course import contract
+from course.notebooks import NOTEBOOKS, ROOT, all_notebooks, find
+from course.publish import links, pages
+from course.publish.pages import Hosting, PageError
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """A function that breaks a copy of notebook 12 and makes its page."""
+
+    def make(change):
+        book = nbformat.read(find("12"), 4)
+        change(book)
+        path = tmp_path / find("12").relative_to(NOTEBOOKS)
+        path.parent.mkdir()
+        nbformat.write(book, path)
+        monkeypatch.setattr(pages, "NOTEBOOKS", tmp_path)
+        return pages.notebook_page(path, Hosting(), {})
+
+    return make
+
+
+def test_no_solution_and_no_hidden_check_is_on_a_page():
+    for path in all_notebooks():
+        source = nbformat.read(path, 4)
+        text = nbformat.writes(pages.notebook_page(path, Hosting(), {}))
+        assert contract.BEGIN not in text
+        hidden = [cell.source for cell in source.cells if "hidden" in contract.tags(cell)]
+        shown = [cell.source for cell in nbformat.reads(text, 4).cells]
+        assert hidden
+        assert not set(hidden) & set(shown)
+
+
+def test_an_unexecuted_cell_is_named(broken):
+    def forget(book):
+        next(cell for cell in book.cells if cell.cell_type == "code").execution_count = None
+
+    with pytest.raises(PageError, match=r"12_anomalies.ipynb cell 1: was not executed; run make refresh"):
+        broken(forget)
+
+
+def test_a_picture_without_a_description_is_named(broken):
+    def add(book):
+        picture = nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0KGgo="})
+        cell = next(cell for cell in book.cells if cell.cell_type == "code")
+        cell.outputs = [picture]
+
+    with pytest.raises(PageError, match="12_anomalies.ipynb cell 1: a picture without a description"):
+        broken(add)
+
+
+def test_a_heading_that_stands_twice_is_named(broken):
+    def repeat(book):
+        book.cells.append(nbformat.v4.new_markdown_cell("## Again\n\n## Again"))
+
+    with pytest.raises(PageError, match=r"12_anomalies.ipynb:\d+: the heading '## Again' stands already"):
+        broken(repeat)
+
+
+def test_a_comment_in_a_code_block_is_no_heading():
+    pages.unique_headings("x.md", "# Title\n\n```sh\n# same\n# same\n```\n")
+
+
+def test_a_broken_link_of_a_document_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    (tmp_path / "here.md").write_text("# Here\n\nSee [there](there.md).\n")
+    with pytest.raises(PageError, match=r"here.md:3: broken link to there.md"):
+        pages.document_page(tmp_path / "here.md", "guide/here.md", {}, Hosting())
+
+
+def test_links_between_documents_lead_to_pages_and_others_to_the_repository(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    (tmp_path / "other.md").write_text("# Other\n")
+    (tmp_path / "code.py").write_text("")
+    (tmp_path / "here.md").write_text("# Here\n\n[a](other.md#part) [b](code.py) [c](https://example.org)\n")
+    known = {"other.md": "guide/other.md"}
+    text = pages.document_page(tmp_path / "here.md", "guide/here.md", known, Hosting("owner/name"))
+    assert "[a](../guide/other.md#part)" in text
+    assert "[b](https://github.com/owner/name/blob/HEAD/code.py)" in text
+    assert "[c](https://example.org)" in text
+    assert "](code.py)" not in pages.document_page(tmp_path / "here.md", "here.md", known, Hosting())
+
+
+def test_buttons_stand_only_where_a_place_is_known():
+    assert Hosting().buttons("1_wholesale/12_anomalies.ipynb") == []
+    places = dict(Hosting("owner/name", "https://hub.example.org/").buttons("1_wholesale/12_anomalies.ipynb"))
+    assert set(places) == {"Colab", "Binder", "JupyterHub"}
+    assert places["Colab"] == (
+        "https://colab.research.google.com/github/owner/name/blob/student/1_wholesale/12_anomalies.ipynb"
+    )
+    assert places["Binder"].startswith("https://mybinder.org/v2/gh/owner/name/student?urlpath=lab/tree/1_whole")
+    assert places["JupyterHub"].startswith("https://hub.example.org/hub/user-redirect/git-pull?repo=https://g")
+
+
+def test_every_picture_of_the_course_has_its_text_and_its_file():
+    images = {}
+    for path in all_notebooks():
+        book = pages.notebook_page(path, Hosting(), images)
+        for cell in book.cells:
+            for output in cell.get("outputs", []):
+                assert "image/png" not in output.get("data", {})
+                shown = BeautifulSoup(output.get("data", {}).get("text/html", ""), "html.parser")
+                for tag in shown.find_all("img"):
+                    assert len(tag["alt"].split()) >= 5
+                    assert tag.find_parent("figure").figcaption.get_text() == tag["alt"]
+    assert len(images) >= 50
+    assert all(picture.startswith(b"\x89PNG") for picture, _ in images.values())
+
+
+def test_functions_without_a_docstring_do_not_stop_an_api_page():
+    text = pages.module_page("helpers.anomalies")
+    assert text.startswith("# helpers.anomalies")
+    assert "softmin_scores(" in text
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ('<a href="gone.html">x</a>', "page.html:1: broken link to gone.html"),
+        ('<a href="#gone">x</a>', "page.html:1: broken anchor #gone"),
+        ('<p id="a"></p>\n<a href="page.html#b">x</a>', "page.html:2: broken anchor page.html#b"),
+        ('<img src="data:,">', "page.html:1: picture data:, has no alternative text"),
+        ('<img src="gone.png" alt="a b">', "page.html:1: img gone.png is not there"),
+        ('<script src="https://example.org/x.js"></script>', "page.html:1: loads https://example.org/x.js"),
+        ('<link rel="stylesheet" href="//example.org/x.css">', "page.html:1: loads //example.org/x.css from"),
+    ],
+)
+def test_what_a_finished_page_must_not_hold(tmp_path, page, said):
+    (tmp_path / "page.html").write_text(page)
+    found = links.problems(tmp_path)
+    assert len(found) == 1
+    assert found[0].startswith(said)
+
+
+def test_a_sound_page_has_no_problems(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "index.html").write_text('<p id="x"></p><a href="sub/page.html#y">x</a>')
+    (tmp_path / "sub" / "page.html").write_text('<p id="y"></p><a href="../index.html#x">x</a>')
+    assert links.problems(tmp_path) == []
+
+
+def test_every_document_of_the_site_is_there():
+    from course.publish.site import DOCUMENTS
+
+    for path in DOCUMENTS.values():
+        assert (ROOT / path).exists(), path

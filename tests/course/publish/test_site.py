@@ -1,0 +1,167 @@
+"""The finished website, built once, read as files and then in a real browser."""
+
+import http.server
+import re
+import shutil
+import threading
+from functools import partial
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from course import contract
+from course.notebooks import NOTEBOOKS, all_notebooks
+from course.publish import site
+from course.publish.pages import Hosting, PageError
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run", "--disable-quic"]
+
+
+FLAT_FORMULAS = """[...document.querySelectorAll('article math')].filter(
+    m => m.checkVisibility() && m.getBoundingClientRect().height < 4).length"""
+FOCUSABLE = """[...document.querySelectorAll('a[href], button, summary, input, select')].filter(
+    e => e.checkVisibility({visibilityProperty: true}) && !e.disabled && e.tabIndex >= 0
+         && e.getClientRects().length).length"""
+
+
+def local(address):
+    return address.startswith(("file:", "data:", "blob:", "about:"))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site") / "site"
+    site.build(folder, Hosting())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html_pages(built):
+    return [path for path in sorted(built.rglob("*.html")) if "_static" not in path.parts]
+
+
+def test_every_notebook_has_a_page_a_download_and_neighbours(built):
+    for path in all_notebooks():
+        name = path.relative_to(NOTEBOOKS)
+        soup = BeautifulSoup((built / name.with_suffix(".html")).read_text(), "html.parser")
+        assert soup.find("a", download=True)["href"] == f"../student/{name.as_posix()}"
+        copy = nbformat.read(built / "student" / name, 4)
+        assert copy.cells == contract.student_copy(nbformat.read(path, 4)).cells
+        assert soup.select("a.left-prev, a.right-next")
+
+
+def test_no_line_of_a_solution_is_on_the_site(built):
+    for path in all_notebooks():
+        text = BeautifulSoup(
+            (built / path.relative_to(NOTEBOOKS).with_suffix(".html")).read_text(), "html.parser"
+        ).get_text()
+        book = nbformat.read(path, 4)
+        kept = "".join(cell.source for cell in contract.student_copy(book).cells)
+        for exercise in contract.exercises(book):
+            for found in contract.SOLUTION.finditer(exercise.source):
+                lines = [line.strip() for line in found[0].splitlines() if "### " not in line]
+                for line in lines:
+                    if len(line) > 25 and line not in kept:
+                        assert line not in text, f"{path.stem}: {line}"
+
+
+def test_hints_are_folded_and_mathematics_is_written_out(built):
+    soup = BeautifulSoup((built / "1_wholesale" / "12_anomalies.html").read_text(), "html.parser")
+    hints = [tag for tag in soup.find_all("details") if tag.summary and "Hint" in tag.summary.get_text()]
+    assert len(hints) >= 4
+    assert not any(tag.has_attr("open") for tag in hints)
+    assert len(soup.find_all("math")) > 10
+    assert "$" not in re.sub(r"<(pre|code|math|script)\b.*?</\1>", "", str(soup.article), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("formula", [r"\frac{1", r"\unheardof{x}"])
+def test_a_formula_that_cannot_be_drawn_stops_the_build(formula, tmp_path, monkeypatch):
+    (tmp_path / "bad.md").write_text(f"# Bad\n\nLook: ${formula}$\n")
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    monkeypatch.setattr("course.publish.pages.ROOT", tmp_path)
+    (tmp_path / "README.md").write_text("# R\n")
+    (tmp_path / "helpers").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
+    with pytest.raises(PageError, match=r"guide/bad.md:3"):
+        site.build(tmp_path / "site", Hosting(), notebooks=[], documents={"bad": "bad.md"})
+
+
+@pytest.fixture(scope="module")
+def address(built):
+    """The site served on this machine only."""
+    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(built)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+def test_every_page_loads_from_a_plain_folder_without_an_error_or_a_call_elsewhere(browser, html_pages):
+    said = []
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url) if not local(request.url) else None)
+    for path in html_pages:
+        page.goto(path.as_uri())
+        if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:
+            said.append(f"{path.name} is {width} px wide")
+        if flat := page.evaluate(FLAT_FORMULAS):
+            said.append(f"{path.name}: {flat} formulas are not drawn")
+    page.close()
+    assert said == []
+
+
+def test_axe_finds_no_serious_violation(browser, address, built, html_pages):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = []
+    for scheme in ("light", "dark"):
+        page = browser.new_page(viewport={"width": 1300, "height": 1000}, color_scheme=scheme)
+        for number, path in enumerate(html_pages if scheme == "light" else html_pages[::6]):
+            page.goto(f"{address}/{path.relative_to(built).as_posix()}")
+            # the thousand coloured words of a page's code are the same five colours on every page
+            context = None if number % 8 == 0 else {"exclude": [[".highlight"]]}
+            result = axe.run(page, context, {"resultTypes": ["violations"]})
+            for violation in result.response["violations"]:
+                if violation["impact"] in ("serious", "critical"):
+                    where = violation["nodes"][0]["html"][:120]
+                    found.append(f"{path.name} {scheme}: {violation['id']} {where}")
+        page.close()
+    assert found == []
+
+
+def test_the_search_finds_a_word_without_a_network(browser, built):
+    page = browser.new_page()
+    page.goto((built / "search.html").as_uri() + "?q=softmin")
+    page.wait_for_selector("#search-results li")
+    assert "12 Finding unusual customers" in page.inner_text("#search-results")
+    page.close()
+
+
+def test_the_keyboard_alone_reaches_every_link_of_a_page(browser, built):
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.goto((built / "1_wholesale" / "12_anomalies.html").as_uri())
+    wanted = page.evaluate(FOCUSABLE)
+    page.evaluate("reached = new Set(); document.addEventListener('focusin', e => reached.add(e.target))")
+    for _ in range(2 * wanted + 100):
+        page.keyboard.press("Tab")
+    reached = page.evaluate("""[...reached].filter(
+        e => e.matches('a[href], button, summary, input, select')).length""")
+    negative = page.evaluate("document.querySelectorAll('article a[tabindex=\"-1\"]').length")
+    page.close()
+    assert negative == 0
+    assert reached >= wanted
