@@ -22,7 +22,7 @@ export DEVICE ?=
 NETWORK ?=
 PROFILE ?=
 PARAMETERS := NETWORK=$(NETWORK) PROFILE=$(PROFILE)
-# build/source is written by `data`: the value of DATA that gives what was found there, and nothing else.
+# build/source is written by `data`: the value of DATA that takes for each data set what was decided there.
 FOUND := DATA=$$(cat build/source)
 SETTINGS := $(FOUND) DEVICE=$(DEVICE) $(PARAMETERS)
 
@@ -61,11 +61,12 @@ build/settings: FORCE | $(if $(FOUND_ALREADY),,data)
 summary: env
 	@$(BIN)/python -m course.run.summary
 
-# The stored outputs are those of the real data. On the sample the executed notebooks take their place: `make`
-# brings them up to date, and the tests run them once more and compare.
+# The stored outputs are those of the real data. Where a notebook's data are the sample, its executed copy takes
+# their place: `make` brings it up to date, and the tests run it once more and compare.
 CHECKED = $$($(BIN)/python -m course.run.find --checked $(NB))
 define execute-on-sample
-	@grep -q real build/source || $(MAKE) --no-print-directory FOUND_ALREADY=1 $(if $(NB),build/$$($(BIN)/python -m course.run.find $(NB) | cut -d/ -f2-),notebooks)
+	@copies=$$($(BIN)/python -m course.run.find --checked $(NB) | grep ^build/); \
+		[ -z "$$copies" ] || $(MAKE) --no-print-directory FOUND_ALREADY=1 $$copies
 endef
 
 test: env data

@@ -8,7 +8,9 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
-SOURCE = BUILD / "source"
+SOURCE, DECISIONS = BUILD / "source", BUILD / "data.json"  # written by course.run.data
+LOADERS = {"load_wholesale": "wholesale", "load_qm7": "qm7", "load_leaves": "leaves",
+           "load_network": "squeezenet1_1"}  # helper that a notebook calls, and the data set that it needs
 
 
 def all_notebooks(folder=NOTEBOOKS):
@@ -16,25 +18,52 @@ def all_notebooks(folder=NOTEBOOKS):
     return sorted(path for path in folder.glob("[0-9]_*/[0-9][0-9]_*.ipynb") if "." not in path.stem)
 
 
-def checked_folder():
-    """Where the stored outputs belong to the data at hand: notebooks/, or on the sample the executed build/.
+def data_sets(path):
+    """The names of the data sets that a notebook's code loads."""
+    code = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
+    return [data_set for loader, data_set in LOADERS.items() if re.search(rf"\b{loader}\(", code)]
 
-    The outputs in notebooks/ are those of the real data. On the sample `make` executes the notebooks first,
-    and what checks or grades then compares with that.
+
+def source_of(data_set):
+    """What build/source says of a data set: "real" or "sample"; of other names, its word for all."""
+    said = SOURCE.read_text().strip() if SOURCE.exists() else "real"
+    return dict(part.split("=") for part in said.split(",")).get(data_set, "real") if "=" in said else said
+
+
+def checked(path):
+    """The notebook whose stored outputs belong to the data at hand: the source, or its copy in build/.
+
+    The outputs in notebooks/ are those of the real data. Where a data set that the notebook loads is the
+    sample, `make` executes it first, and what checks or grades then compares with that copy.
     """
-    return BUILD if SOURCE.exists() and SOURCE.read_text().strip() != "real" else NOTEBOOKS
+    real = all(source_of(data_set) == "real" for data_set in [*data_sets(path), "no data"])
+    return path if real else BUILD / path.relative_to(NOTEBOOKS)
 
 
-def find(number, folder=NOTEBOOKS):
+def all_checked():
+    """`checked` of every notebook, those on the sample only where they have been executed."""
+    return [path for path in map(checked, all_notebooks()) if path.exists()]
+
+
+def find(number):
     """The notebook with this number ("22").
 
     Raises SystemExit with one line for a number that no notebook has.
     """
-    for path in all_notebooks(folder):
+    for path in all_notebooks():
         if path.name.startswith(f"{number}_"):
             return path
     known = " ".join(path.name[:2] for path in all_notebooks())
     raise SystemExit(f"NB={number}: no notebook has this number; allowed are {known}")
+
+
+def find_checked(number):
+    """`checked` of the notebook with this number; SystemExit where it has to be executed first."""
+    path = checked(find(number))
+    if not path.exists():
+        raise SystemExit(f"NB={number}: its data are the sample, so it has to run first: make "
+                         f"{path.relative_to(ROOT)}")
+    return path
 
 
 def clean(executed):

@@ -1,25 +1,22 @@
-"""Load and check the data sets and the networks' weights; helpers.files finds and verifies the files."""
+"""Load and check the data sets and the networks' weights; helpers.sources says which files they come from."""
 
 import difflib
-from collections import Counter
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from helpers import files
+from helpers import files, sources
+from helpers.sources import SPLITS
 
-WHOLESALE, QM7 = "wholesale/Wholesale customers data.csv", "qm7/qm7.mat"
-SQUEEZENET = "networks/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
-RENDERED_SQUEEZENET = "networks/squeezenet1_1.safetensors"  # of the sample, trained on rendered pictures
 SPENDINGS = ["Fresh", "Milk", "Grocery", "Frozen", "Detergents_Paper", "Delicassen"]
 CODES = {"Channel": ["Horeca", "Retail"], "Region": ["Lisbon", "Oporto", "Other"]}  # codes 1, 2, 3
 ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 16: "S"}
 ARRAYS = {"R": "coordinates", "Z": "charges", "T": "energies", "P": "folds"}  # qm7.mat's keys and ours
 PER_ATOM = (-200, -15)  # atomization energies in kcal/mol; in eV, Hartree or kJ/mol they fall outside
 UNITS = {"Hartree": 1 / 627.5, "eV": 1 / 23.06, "kJ/mol": 4.184}  # of one kcal/mol
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -33,26 +30,24 @@ class Molecules:
     source: str
 
 
-def fetch(name):
-    """Local path of a registered file, verified; KeyError or FileNotFoundError where it cannot be had."""
-    return files.locate([name])[0][0]
-
-
 def load_wholesale(path=None):
     """440 customers: Channel and Region as labelled categoricals, then six yearly spendings (monetary units).
 
-    path: an own CSV file with the same columns instead. frame.attrs["source"] is "real", "sample" or "own".
+    path: an own CSV file with the same columns instead. frame.attrs["source"] is "real", "own", "sample", or
+    "sample (1 missing of 1 file: ...)" where that was not asked for.
     Raises ValueError for a table that check_wholesale refuses.
     """
-    (path,), source = ([Path(path)], "own") if path else files.locate([WHOLESALE], ["customers.csv"])
+    (path,), source = ([Path(path)], "own") if path else sources.locate("wholesale")
     try:
         frame = pd.read_csv(path)
+        if files.disguise(path):
+            raise pd.errors.ParserError
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"path: '{path}' is no table of comma-separated values ({error})") from None
+        raise files.unreadable(path, "a table of comma-separated values", error) from None
     check_wholesale(frame, path.name)
     for column, labels in CODES.items():
         frame[column] = pd.Categorical(frame[column].replace(dict(enumerate(labels, 1))), labels)
-    frame.attrs["source"] = source
+    frame.attrs["source"] = str(source)
     return frame
 
 
@@ -92,19 +87,31 @@ def load_qm7(path=None):
     Molecules. X is not read: its rows are sorted, so they do not line up with R and Z.
     Raises ValueError for a missing key or arrays that check_molecules refuses.
     """
-    from scipy.io import loadmat
-
-    (path,), source = ([Path(path)], "own") if path else files.locate([QM7], ["molecules.npz"])
-    keys = list(ARRAYS.values() if path.suffix == ".npz" else ARRAYS)
-    file = np.load(path) if path.suffix == ".npz" else loadmat(path, variable_names=keys)
-    missing = [key for key in keys if key not in file]
-    if missing:
-        raise ValueError(f"path: '{path}' has no key {missing[0]!r}; needed are {', '.join(keys)}")
-    coordinates, charges, energies, folds = (file[key] for key in keys)
+    (path,), source = ([Path(path)], "own") if path else sources.locate("qm7")
+    coordinates, charges, energies, folds = _molecule_arrays(path)
     molecules = Molecules(coordinates.astype(float), charges.astype(int), energies.ravel().astype(float),
-                          folds.astype(int), source)
+                          folds.astype(int), str(source))
     check_molecules(molecules.coordinates, molecules.charges, molecules.energies, molecules.folds)
     return molecules
+
+
+def _molecule_arrays(path):
+    """The four arrays of a .mat or .npz file; ValueError naming the file where it cannot be read."""
+    from scipy.io import loadmat
+
+    keys = list(ARRAYS.values() if path.suffix == ".npz" else ARRAYS)
+    try:
+        file = np.load(path) if path.suffix == ".npz" else loadmat(path, variable_names=keys)
+        arrays = {key: file[key] for key in keys if key in file}
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # SciPy, zlib and zipfile have an error of their own for every way to be cut
+        kind = "molecules in NumPy's .npz format" if path.suffix == ".npz" else "molecules in a .mat file"
+        raise files.unreadable(path, kind, error) from None
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise ValueError(f"path: '{path}' has no key {missing[0]!r}; needed are {', '.join(keys)}")
+    return arrays.values()
 
 
 def check_molecules(coordinates, charges, energies=None, folds=None):
@@ -156,22 +163,24 @@ def load_leaves(kind="color", splits=SPLITS, rendered=False):
     rendered: True for the sample's rendered leaves whatever DATA says; they, and only they, have "masks" too
     (see `leaf_truth`), so that kind always means them.
     leaf, session: number of the first photograph of the leaf (healthy: of the block of photographs) and of
-    the stretch taken in one place and light. frame.attrs["source"] is "real" or "sample".
+    the stretch taken in one place and light. frame.attrs["source"], the same for all kinds and splits, is
+    "real", "sample", or "sample (1 missing of 1,200 files: ...)" where that was not asked for.
     """
     if kind not in files.RENDERED_ENDINGS:
         raise ValueError(f"kind: {kind!r} is not known; allowed are {list(files.RENDERED_ENDINGS)}")
     if isinstance(splits, str) or not splits or not {*SPLITS, "unused"} >= set(splits):
         raise ValueError(f"splits: {splits!r} is not allowed; give a list of some of {[*SPLITS, 'unused']}")
-    frames, source = _leaves(splits), "sample"
-    if rendered or kind == "masks":
-        paths = files.sample(frames["sample"].get(kind, []))
-        if paths is None:
-            raise FileNotFoundError(f"kind: no {kind!r} of rendered leaves in {files.FOLDER / 'sample'}; "
-                                    "make them with data/sample/make_leaves.py")
-    else:
-        paths, source = files.locate(*(frames[key][kind].to_list() for key in ("real", "sample")))
-    frame = frames[source].assign(path=paths)[["path", "label", "leaf", "split", "session", "number"]]
-    frame.attrs["source"] = source
+    frames, source = sources.leaf_tables(splits), sources.Decision("sample")
+    if not (rendered or kind == "masks"):
+        source = sources.decide("leaves")
+    frame = frames[source.source]
+    names = frame.get(kind, pd.Series(dtype=str)).to_list()
+    paths = files.real_paths(names) if source.source == "real" else files.sample_paths(names)
+    if paths is None:
+        raise FileNotFoundError(f"kind: no {kind!r} of rendered leaves in {files.FOLDER / 'sample'}; "
+                                "make them with data/sample/make_leaves.py")
+    frame = frame.assign(path=paths)[["path", "label", "leaf", "split", "session", "number"]]
+    frame.attrs["source"] = str(source)
     return frame
 
 
@@ -195,14 +204,6 @@ def leaf_truth(paths, size=224):
     return truth[0], truth[1]
 
 
-def _leaves(splits):
-    """The real leaves and those of the sample (empty while there is none), the asked splits only."""
-    real, folder = files.manifest(), files.FOLDER / "sample"
-    stand_in = files.manifest(folder) if (folder / "leaves.csv").is_file() else real[:0]
-    return {key: frame[frame["split"].isin(splits)].reset_index(drop=True)
-            for key, frame in (("real", real), ("sample", stand_in))}
-
-
 def network_weights(name):
     """Path of a network's weights, or None where torchvision has to download them (vgg16).
 
@@ -211,37 +212,12 @@ def network_weights(name):
     Raises FileNotFoundError where they cannot be had, which for vgg16 is so with DATA=sample.
     """
     if name == "squeezenet1_1":
-        return files.locate([SQUEEZENET], [RENDERED_SQUEEZENET])[0][0]
+        return sources.locate("squeezenet1_1")[0][0]
     if name != "vgg16":
         raise ValueError(f"name: {name!r} is not known; allowed are 'squeezenet1_1' and 'vgg16'")
-    if files.mode() == "sample":
+    if os.environ.get("DATA") == "sample":
         raise FileNotFoundError("DATA: 'sample' is set, and the sample has no weights of vgg16; allowed is "
                                 "squeezenet1_1, or 'auto' and 'real' for DATA")
     paths = [folder / "networks" / f"vgg16_features.{ending}" for ending in ("safetensors", "pth")
              for folder in (files.cache_folder(), files.mirror_folder()) if folder]
     return next((path for path in paths if path.is_file()), None)
-
-
-def describe():
-    """One row per data set: where its files would come from now. Verifies what is here, downloads nothing."""
-    frames, wanted, rows = _leaves(SPLITS), files.mode(), []
-    parts = {"Wholesale customers": [[WHOLESALE], ["customers.csv"]], "QM7": [[QM7], ["molecules.npz"]],
-             "SqueezeNet 1.1": [[SQUEEZENET], [RENDERED_SQUEEZENET]]}
-    for title, kind in (("leaves, photographs", "color"), ("leaves, cut-outs", "segmented")):
-        parts[title] = [frames[key][kind].to_list() for key in ("real", "sample")]
-    for title, (names, stand_ins) in parts.items():
-        looked = [files.look(files.registry()[name]) for name in names]
-        places = Counter(place or "address" for _, place, _ in looked)
-        if wanted == "sample":
-            places = ["sample" if files.sample(stand_ins) else "missing"]
-        wrong = [f"{place} of {name!r}: {what}" for name, (_, _, problems) in zip(names, looked, strict=True)
-                 for place, what in problems.items() if what not in (None, "not there")]
-        source = ", ".join(places if len(places) == 1 else [f"{n} {place}" for place, n in places.items()])
-        size = sum(files.registry()[name].bytes for name in names) / 1e6
-        rows.append((title, len(names), round(size, 2), source, "; ".join(wrong[:1])))
-    weights = None if wanted == "sample" else network_weights("vgg16")
-    place, note = ("missing", "") if wanted == "sample" else ("address", "only if asked for, by torchvision")
-    if weights:
-        place, note = "cache" if files.cache_folder() in weights.parents else "mirror", ""
-    rows.append(("VGG-16", 1, 528.0, place, note))
-    return pd.DataFrame(rows, columns=["data", "files", "MB", "source", "note"])

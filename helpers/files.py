@@ -1,9 +1,9 @@
 """Find, verify and download registered files: cache folder, mirror folder, official address, sample.
 
 Which bytes are the right ones is said by data/registry.toml and data/leaves.csv; size and sha256 are checked
-whenever a file is asked for. Environment: DATA = auto, real (never the sample) or sample (never the network);
-COURSE_MIRROR = mirror folder, relative to the repository (../shared/data); COURSE_DATA = cache folder
-(data/raw, or the user's cache directory where `helpers` is installed without the repository).
+whenever a file is asked for. Environment: COURSE_MIRROR = mirror folder, relative to the repository
+(../shared/data); COURSE_DATA = cache folder (data/raw, or the user's cache directory where `helpers` is
+installed without the repository). DATA is read by helpers.sources.
 """
 
 import contextlib
@@ -32,6 +32,7 @@ RENDERED_ENDINGS = {"color": ".webp", "segmented": ".webp", "masks": ".png"}  # 
 TIMEOUT = 20  # seconds without a byte
 PAUSES = (1, 4)  # seconds before the second and the third attempt
 THREADS = 6
+LOG = logging.getLogger(__name__)
 STALE = 3600  # seconds after which a partial download counts as left behind
 
 
@@ -55,14 +56,6 @@ def mirror_folder():
     """Folder with the same files that is only read: COURSE_MIRROR, else ../shared/data, else None."""
     given = os.environ.get("COURSE_MIRROR") or ("../shared/data" if CHECKOUT else None)
     return Path(os.path.normpath(ROOT / Path(given).expanduser())) if given else None
-
-
-def mode():
-    """DATA from the environment: "auto", "real" or "sample"; ValueError for anything else."""
-    value = os.environ.get("DATA") or "auto"
-    if value not in ("auto", "real", "sample"):
-        raise ValueError(f"DATA: {value!r} is not known; allowed are 'auto', 'real' and 'sample'")
-    return value
 
 
 @lru_cache
@@ -113,7 +106,7 @@ def _digest(path, *unchanged):
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def look(file):
+def find_verified(file):
     """(path, place, problems by place) of the verified file; path and place are None where nobody has it."""
     problems = {}
     for place, folder in (("cache", cache_folder()), ("mirror", mirror_folder())):
@@ -124,55 +117,59 @@ def look(file):
     return None, None, problems
 
 
-def sample(names):
+def sample_paths(names):
     """Paths below data/sample that stand in for the names, or None where one is missing."""
     paths = [FOLDER / "sample" / name for name in names]
     return paths if paths and all(path.is_file() for path in paths) else None
 
 
-def locate(names, stand_ins=None):
-    """Verified paths of registered files and their common source, ([path, ...], "real" or "sample").
-
-    stand_ins: the names below data/sample to fall back on (default: the same names). With DATA=auto a warning
-    is logged when they are used.
-    Raises KeyError for a name that is not registered; FileNotFoundError, in one line that says what was tried
-    and what helps, where a file cannot be had.
-    """
-    known, wanted = registry(), mode()
+def registered(names):
+    """The File of each name; KeyError for a name that is not registered."""
+    known = registry()
     for name in names:
         if name not in known:
             raise KeyError(f"name: {name!r} is not registered; allowed is what data/registry.toml and "
                            "data/leaves.csv list")
-    substitutes = sample(names if stand_ins is None else stand_ins)
-    if wanted == "sample":
-        if substitutes is None:
-            raise FileNotFoundError(f"DATA: 'sample' is set, but data/sample has nothing for {names[0]!r}; "
-                                    "allowed here are 'auto' and 'real'")
-        return substitutes, "sample"
-    try:
-        return _real([known[name] for name in names]), "real"
-    except FileNotFoundError as error:
-        if substitutes is None or wanted == "real":
-            raise
-        logging.getLogger(__name__).warning("SAMPLE, not the real data: %s", error)
-        return substitutes, "sample"
+    return [known[name] for name in names]
 
 
-def _real(files):
-    found = {file: look(file) for file in files}
-    for file, (_, _, problems) in found.items():
+def real_paths(names):
+    """Verified paths of registered files, downloaded where neither cache nor mirror has them.
+
+    Raises KeyError for a name that is not registered; FileNotFoundError, in one line that says what was tried
+    and what helps, where a file cannot be had.
+    """
+    found = {file: find_verified(file) for file in registered(names)}
+    for file, (_, place, problems) in found.items():
         if problems["cache"] not in (None, "not there"):
             problems["cache"] += _delete(cache_folder() / file.name)
+            LOG.warning("data: cache file %r is wrong, %s; it comes from the %s instead", file.name,
+                        problems["cache"], place or "address")
     missing = [file for file, (path, _, _) in found.items() if path is None]
-    got = _download_all(missing)
-    for file, result in got.items():
+    arrived = _download_all(missing)
+    for file, result in arrived.items():
         if isinstance(result, str):
             more = f" and up to {len(missing) - 1} more" if len(missing) > 1 else ""
             tried = "; ".join(f"{place}: {what}" for place, what in found[file][2].items() if what)
             raise FileNotFoundError(
                 f"data: {file.name!r}{more} cannot be had ({tried}; {result}); set COURSE_MIRROR to a folder "
                 f"that holds it, put it at {cache_folder() / file.name}, or go online")
-    return [found[file][0] or got[file] for file in files]
+    return [found[file][0] or arrived[file] for file in found]
+
+
+def shortfall(names):
+    """Count and name what neither cache nor mirror has whole: "2 missing, 1 wrong of 1,200 files: 'a', ...".
+
+    "" where all is there. Downloads nothing.
+    """
+    states = {file.name: set(problems.values()) - {None} for file in registered(names)
+              for path, _, problems in [find_verified(file)] if path is None}
+    missing = [name for name, problems in states.items() if problems == {"not there"}]
+    wrong = [name for name in states if name not in missing]
+    groups = (missing, "missing"), (wrong, "wrong")
+    counts = ", ".join(f"{len(group)} {word}" for group, word in groups if group)
+    named = ", ".join(map(repr, (missing + wrong)[:3])) + (", ..." if len(states) > 3 else "")
+    return counts and f"{counts} of {len(names):,} file{'s'[:len(names) > 1]}: {named}"
 
 
 def _download_all(files):
@@ -246,3 +243,22 @@ def _delete(path):
     except OSError:
         return ""
     return " (deleted)"
+
+
+def disguise(path):
+    """What an own file is instead of data, with the remedy: empty, a web page, a pointer; or ""."""
+    start = Path(path).read_bytes()[:512].lstrip().lower()
+    page = "holds a web page, not data; download the file itself, the raw file"
+    for mark, finding in ((b"<!doctype", page), (b"<html", page),
+                          (b"version https://git-lfs", "is a pointer of Git LFS; run git lfs pull"),
+                          (b"matlab 7.3", "is of MATLAB 7.3 (HDF5); save it with save(..., '-v7')")):
+        if start.startswith(mark):
+            return finding
+    return "" if start else "is empty; copy or download it again"
+
+
+def unreadable(path, allowed, error):
+    """The ValueError for an own file that does not read as what it should be: names file, finding, remedy."""
+    cut = f"may be cut short ({type(error).__name__}: {error}); copy or download it again"
+    message = f"path: '{path}' does not read as {allowed}: it {disguise(path) or cut}"
+    return ValueError(message.replace("\n", " "))

@@ -143,11 +143,15 @@ def features(network, images, batch=BATCH, cache=True):
     if len(images) == 0:
         raise ValueError("images: an empty list is not allowed; give at least one")
     if cache:
-        file = files.cache_folder() / "features" / f"{_key(network, images)}.npy"
-        with contextlib.suppress(OSError, ValueError, EOFError):  # not there, not readable or cut short
+        file = files.cache_folder() / "features" / f"{_cache_key(network, images)}.npy"
+        try:
             result = np.load(file)
             os.utime(file)
             return result
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, EOFError) as error:
+            files.LOG.warning("features: cache file %s is not readable (%s); it is made again", file, error)
     place, rows = next(network.parameters()).device, []
     batches = images.split(batch) if isinstance(images, torch.Tensor) else image_batches(images, batch)
     with torch.inference_mode():
@@ -157,11 +161,11 @@ def features(network, images, batch=BATCH, cache=True):
             rows.append(network(part).flatten(1).float().cpu().numpy())
     result = np.concatenate(rows)
     if cache:
-        _store(file, result)
+        _write_cache(file, result)
     return result
 
 
-def _key(network, images):
+def _cache_key(network, images):
     """Content hash of images, weights and layers: equal keys mean equal features."""
     digest = hashlib.sha256(f"{VERSION} {SIZE} {network}".encode())
     for value in network.state_dict().values():
@@ -175,7 +179,7 @@ def _key(network, images):
     return digest.hexdigest()[:24]
 
 
-def _store(file, array):
+def _write_cache(file, array):
     """Write under a temporary name, then rename; a read-only or full disk costs only the cache."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from course import contract
 from course.grade import report, sandbox, submission
-from course.notebooks import BUILD, ROOT, all_notebooks, checked_folder
+from course.notebooks import BUILD, ROOT, all_checked
 
 REPORTS, TRIALS = BUILD / "reports", BUILD / "trials"
 UNKNOWN = "not recognised"
@@ -186,7 +186,7 @@ def grade_class(submissions, reports, numbers=(), jobs=1, scheduler=None, paths=
 
     paths: the reference notebooks (the course's); limits: skip the trial run of each reference and use these.
     """
-    known = references(paths or all_notebooks(checked_folder()))
+    known = references(paths or all_checked())
     assigned = assign(collect(submissions), known)
     wanted = {number for files in assigned.values() for number in files} - {UNKNOWN}
     wanted = {number for number in wanted if not numbers or number in numbers} | set(numbers)

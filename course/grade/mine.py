@@ -13,7 +13,7 @@ import nbformat
 from course import contract
 from course.grade import batch, report, submission
 from course.grade.release import STUDENT
-from course.notebooks import checked_folder, find
+from course.notebooks import find_checked
 
 
 def lines(result):
@@ -45,7 +45,7 @@ def own_copy(number, given):
 
 def main():
     number = sys.argv[1]
-    reference = find(number, checked_folder())
+    reference = find_checked(number)
     path = own_copy(number, sys.argv[2] if len(sys.argv) > 2 else None)
     content = reference.read_bytes()
     print(f"checking {path.name} ...", flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 
 from course import contract
-from course.notebooks import BUILD, NOTEBOOKS, all_notebooks, checked_folder
+from course.notebooks import BUILD, NOTEBOOKS, all_checked
 
 STUDENT = BUILD / "student"
 RELEASED = ".released.json"
@@ -56,7 +56,7 @@ def main():
     parser.add_argument("--to", type=Path, default=STUDENT)
     parser.add_argument("--force", action="store_true", help="overwrite copies that were worked in")
     arguments = parser.parse_args()
-    known = all_notebooks(checked_folder())
+    known = all_checked()
     paths = [path for path in known if not arguments.numbers or path.name[:2] in arguments.numbers]
     if not paths:
         allowed = " ".join(path.name[:2] for path in known)

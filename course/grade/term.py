@@ -15,7 +15,7 @@ import nbformat
 
 from course import contract
 from course.grade import batch, release, report
-from course.notebooks import BUILD, checked_folder, find
+from course.notebooks import BUILD, find_checked
 
 TERM = BUILD / "term"
 HOSTILE = {
@@ -65,7 +65,7 @@ def main():
     parser.add_argument("-j", "--jobs", type=int, default=max(1, os.cpu_count() or 1))
     parser.add_argument("--notebook", default="12")
     arguments = parser.parse_args()
-    path = find(arguments.notebook, checked_folder())
+    path = find_checked(arguments.notebook)
     shutil.rmtree(TERM, ignore_errors=True)
     written, _ = release.release([path], TERM / "student")
     print(f"released {written[0]}")

@@ -88,9 +88,9 @@ def main():
     for what, finding, advice in rows:
         print(f"{what:20} {finding!s:32} {'-> ' + advice if advice else ''}".rstrip())
     try:
-        from helpers import datasets
+        from course.run.data import describe
 
-        print("\ndata sources\n" + datasets.describe().to_string(index=False))
+        print("\ndata sources\n" + describe().to_string(index=False))
     except Exception as error:  # the doctor reports every problem and breaks on none
         print(f"\ndata sources: {error}")
 

@@ -39,7 +39,8 @@ import papermill  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
-from course.notebooks import ROOT, clean, printed, take_outputs  # noqa: E402
+from course.notebooks import ROOT, clean, data_sets, printed, take_outputs  # noqa: E402
+from helpers import sources  # noqa: E402
 
 
 def accepted_parameters(path, given):
@@ -77,6 +78,7 @@ def execute(path, target, parameters):
         message = f"{type(error).__name__}: {error}".splitlines()[0]
     notebook = clean(nbformat.read(target if target.exists() else path, 4))
     fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+    chosen = {data_set: sources.mode(data_set) for data_set in data_sets(path)}
     record = {
         "status": "failed" if message else "passed",
         "message": message,
@@ -88,7 +90,10 @@ def execute(path, target, parameters):
         ),
         "threads": int(THREADS),
         "device": printed(notebook, "device") or "cpu",
-        "data": "sample" if fell_back else printed(notebook, "data source") or "unknown",
+        "data": "sample"
+        if fell_back or "sample" in chosen.values()
+        else printed(notebook, "data source") or "unknown",
+        "data_sets": chosen,
     }
     notebook.metadata["run"] = record
     nbformat.write(notebook, target)

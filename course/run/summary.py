@@ -10,7 +10,7 @@ import sys
 
 import nbformat
 
-from course.notebooks import BUILD, NOTEBOOKS, all_notebooks
+from course.notebooks import BUILD, DECISIONS, NOTEBOOKS, all_notebooks
 
 COLUMNS = ["notebook", "status", "seconds", "budget_s", "peak_memory_mb", "device", "data", "message"]
 
@@ -52,6 +52,12 @@ def markdown(rows):
     lines += ["", f"{passed} of {len(rows)} notebooks passed, {seconds:.0f} s in all."]
     if any(entry["data"] == "sample" for entry in rows):
         lines += ["", "**SAMPLE: some results come from the embedded sample, not from the real data.**"]
+        decided = json.loads(DECISIONS.read_text()) if DECISIONS.exists() else {}
+        lines += [
+            f"- {name}: sample" + (f" ({said['reason']})" if said["reason"] else "")
+            for name, said in decided.items()
+            if said["source"] == "sample"
+        ]
     return "\n".join(lines)
 
 

@@ -273,12 +273,13 @@ def test_the_cache_knows_content_and_weights(photographs, tmp_path, monkeypatch)
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
 
 
-def test_a_broken_or_read_only_cache_costs_only_time(photographs, tmp_path, monkeypatch):
+def test_a_broken_or_read_only_cache_costs_only_time(photographs, tmp_path, monkeypatch, caplog):
     network = nn.Sequential(nn.Conv2d(3, 2, 9, stride=40)).requires_grad_(False)
     expected = features(network, photographs[:2])
     stored = next((tmp_path / "cache" / "features").iterdir())
     stored.write_bytes(stored.read_bytes()[:100])
     np.testing.assert_array_equal(features(network, photographs[:2]), expected)
+    assert f"cache file {stored} is not readable" in caplog.messages[0]  # said, not silently replaced
     blocked = tmp_path / "a file"
     blocked.write_text("where a folder should be")
     monkeypatch.setattr(files, "cache_folder", lambda: blocked)
