@@ -127,6 +127,42 @@ def test_filter_convolution_equals_a_plain_loop():
             torch.testing.assert_close(layer(x, filters, kinds > 0)[b, i], expected)
 
 
+def test_edge_convolution_equals_a_plain_loop():
+    kinds, coordinates = batch(3, 5)
+    layer, x = graphs.EdgeConv(3, 4, 6).double(), torch.randn(3, 5, 3, dtype=torch.float64)
+    filters = graphs.radial(coordinates, kinds > 0, 4, first=1.0, last=4.0)
+    found = layer(x, filters, kinds > 0)
+    heard = 0
+    for b in range(3):
+        for i in range(5):
+            near = [j for j in range(5) if filters[b, i, :, j].max() > 0.5]
+            heard += len(near)
+            edges = [torch.cat([x[b, j], x[b, j] - x[b, i], filters[b, i, :, j]]) for j in near]
+            messages = [layer.message(edge) for edge in edges]
+            messages = torch.stack([z / (1 + torch.exp(-z)) for z in messages]) if near else torch.zeros(1, 6)
+            pools = [messages.amin(0), messages.amax(0), messages.sum(0), messages.mean(0)]
+            torch.testing.assert_close(found[b, i], x[b, i] + layer.update(torch.cat(pools).double()))
+    assert heard > 5
+
+
+def test_what_is_learned_counts_in_units_of_scale():
+    kinds, coordinates = batch()
+    model = network("filter")
+    base = model.atom_energies[kinds]
+    filters = graphs.radial(coordinates, kinds > 0, 4)
+    learned = model.read(model.nodes(kinds, filters)).squeeze(-1) * (kinds > 0)
+    assert learned.abs().max() > 0.1
+    torch.testing.assert_close(model(kinds, filters), base + 2 * learned)
+
+
+def test_the_default_cutoff_is_where_filters_end():
+    places = torch.tensor([[[0.0, 0, 0], [6.99, 0, 0]], [[0.0, 0, 0], [7.01, 0, 0]]], dtype=torch.float64)
+    filters = graphs.radial(places, torch.ones(2, 2, dtype=torch.bool))
+    assert filters.shape == (2, 2, 12, 2)
+    assert filters[0].max() > 0
+    assert not filters[1].any()
+
+
 def test_pools_equal_plain_loops_and_an_isolated_atom_gets_zeros():
     rng = np.random.default_rng(0)
     messages, mask = rng.normal(size=(2, 5, 5, 3)), rng.random((2, 5, 5)) < 0.5

@@ -149,6 +149,27 @@ def test_smooth_grad_averages_gradients_of_noisy_copies(case):
     assert not torch.equal(found, other)
 
 
+def test_noise_of_smooth_grad_is_a_share_of_the_range_of_each_image():
+    class Squares(nn.Module):
+        """g = sum x^2, so that the averaged gradient is 2 (x + mean noise) and shows the noise itself."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+        def forward(self, x):
+            return self.weight * x.square()
+
+    images = pictures(3, side=16) * torch.tensor([1.0, 0.1, 3.0]).view(-1, 1, 1, 1) + 40
+    found = heatmaps.smooth_grad(Squares(), torch.ones(3 * 16 * 16), images, samples=4, noise=0.2, seed=9)
+    generator, noise = torch.Generator().manual_seed(9), 0
+    for _ in range(4):
+        noise = noise + torch.randn(3, 3, 16, 16, generator=generator).double() / 4
+    ranges = np.ptp(images.numpy().reshape(3, -1), axis=1)
+    mean = 2 * (images + 0.2 * torch.tensor(ranges).view(-1, 1, 1, 1) * noise)
+    torch.testing.assert_close(found, mean.square().sum(1))
+
+
 def test_integrated_gradients_equal_captum(case):
     network, direction, images = case
     expected = captum.attr.IntegratedGradients(score(network, direction)).attribute(images, n_steps=7).sum(1)

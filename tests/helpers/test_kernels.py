@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 from scipy.spatial.transform import Rotation
+from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import manhattan_distances, rbf_kernel
 
@@ -248,6 +249,16 @@ def test_compress_keeps_the_distances_between_atoms_of_one_element():
     np.testing.assert_allclose(distance(short), distance(found.features), atol=2e-3)
     assert kernels.compress(found, 3).shape == (len(found.features), 3)
     assert (distance(kernels.compress(found, 3)) <= distance(found.features) + 1e-3).all()
+
+
+def test_compress_gives_the_leading_principal_components_of_each_element():
+    found = descriptors.environments(random_molecules(20), NEAR, COSINES, LEGS, (6.0, CUTOFF))
+    short = kernels.compress(found, 3)
+    for element in np.unique(found.element):
+        rows = found.element == element
+        theirs = PCA(3, svd_solver="full").fit_transform(found.features[rows].astype(float))
+        signs = np.sign((short[rows] * theirs).sum(0))
+        np.testing.assert_allclose(short[rows] * signs, theirs, atol=2e-3)
 
 
 def test_kernel_ridge_agrees_with_scikit_learn():

@@ -154,6 +154,10 @@ def test_border_pixels():
     assert found.shape == (2, 24)
     assert found[0].max() == 0
     assert sorted(found[1][found[1] > 0]) == [1, 2]
+    numbered = np.arange(3 * 7 * 11, dtype=np.uint8).reshape(1, 3, 7, 11)
+    places = [(0, 0), (0, 5), (0, 10), (3, 0), (3, 10), (6, 0), (6, 5), (6, 10)]
+    expected = [numbered[0, channel, row, column] for row, column in places for channel in range(3)]
+    assert scoring.border_pixels(numbered)[0].tolist() == expected
 
 
 def leaves(count=3, side=96):
