@@ -14,6 +14,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 
+# said for information; nothing is wrong
+NOTES = {
+    "expect twice the stated seconds on one core",
+    "run one notebook at a time (no -j)",
+    "nothing: pip fetches it, only slower",
+    "nothing: every notebook runs on the CPU",
+}
+
+
 def memory_gb():
     """Physical memory in GB, or None where the system does not say."""
     try:
@@ -71,6 +80,20 @@ def packages():
         yield name, found, "" if found == pinned else f"the lock says {pinned}: run `make env`"
 
 
+def checkout():
+    """(what, finding, what to do): does the environment start, and is `helpers` the one of this folder."""
+    from course.run import environment
+
+    if environment.FOLDER.exists() and not environment.works():
+        return "environment", "its Python does not start", "run `make env`, which makes it again"
+    if sys.prefix == sys.base_prefix and not environment.FOLDER.exists():
+        return "environment", "not there", "run `make env`"
+    import helpers
+
+    place = Path(helpers.__file__).resolve().parents[1]
+    return "helpers of", str(place), "" if place == ROOT else f"run make or python -m course in {ROOT}"
+
+
 def gpu():
     """(what, finding, what to do) for the GPU as torch sees it."""
     try:
@@ -84,16 +107,21 @@ def gpu():
 
 
 def main():
-    rows = [*machine(), *packages(), gpu()]
+    rows = [*machine(), checkout(), *packages(), gpu()]
     for what, finding, advice in rows:
         print(f"{what:20} {finding!s:32} {'-> ' + advice if advice else ''}".rstrip())
+    found = "none"
     try:
         from course.run.data import describe
 
-        print("\ndata sources\n" + describe().to_string(index=False))
+        found = describe().to_string(index=False)
     except Exception as error:  # the doctor reports every problem and breaks on none
-        print(f"\ndata sources: {error}")
+        found = str(error)
+    print(f"\ndata sources\n{found}")
+    problems = [f"{what}: {advice}" for what, _, advice in rows if advice and advice not in NOTES]
+    print("\nverdict: " + (f"{problems[0]} ({len(problems)} in all)" if problems else "ready: make all"))
+    return bool(problems)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,51 +1,175 @@
-"""Create or update the virtual environment from requirements.lock; needs only Python and a package index.
+"""Make, mend and describe the virtual environment; needs only Python and a package index.
 
-    python3 course/run/environment.py .venv       install exactly the locked versions and `helpers` (editable)
-    python3 course/run/environment.py --conda     write environment.yml with the same versions for conda users
+    python3 course/run/environment.py            make or mend .venv (the front door does this by itself)
+    python3 course/run/environment.py --lock     compile requirements.lock and environment.yml again
 
 uv does the work, several times faster than pip; where there is no uv, pip puts one into the environment.
 """
 
+import hashlib
+import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "requirements.lock"
+FOLDER = ROOT / ".venv"
+# what an installation from the lock fetches and takes on disk, in GB, on Linux: with PyTorch's CUDA build as
+# the index gives it (measured), and with its CPU build (the same without the packages that only CUDA needs)
+SIZES = {"": (3.3, 6.8), "cpu": (0.6, 2.0)}
+# packages that only the CUDA build of PyTorch needs
+CUDA = re.compile(r"^(nvidia-|triton|cuda-)")
 
 
-def run(*command, **options):
-    """Run a command, and stop with its exit code where it fails."""
-    result = subprocess.run([str(part) for part in command], **options)
-    if result.returncode:
-        sys.exit(f"environment: `{' '.join(map(str, command))}` failed with exit code {result.returncode}")
+class NotPossible(Exception):
+    """The environment cannot be made; the message is one line for the person who wants it."""
 
 
-def create(folder):
-    """Bring the environment in `folder` to the locked versions."""
+def python(folder=FOLDER):
+    """The interpreter of the environment, there or not."""
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def works(folder=FOLDER):
+    """Whether the environment's own interpreter starts and is a Python that the course runs on."""
+    code = "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
+    try:
+        return subprocess.run([python(folder), "-c", code], capture_output=True, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def complete_here():
+    """Whether the interpreter that runs this has all packages of the course, as a conda user's has."""
+    if sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
+        return False
+    for name in direct_dependencies():
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            return False
+    return True
+
+
+def interpreter():
+    """The Python that runs the course: the environment's, else this one."""
+    return python() if works() else Path(sys.executable)
+
+
+def wanted(torch=""):
+    """What the stamp of a complete environment says: a digest of the lock, and which build of PyTorch."""
+    digest = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    return f"{digest} {torch}".strip()
+
+
+def installed(folder=FOLDER):
+    """The stamp of the environment, "" where it is incomplete."""
+    stamp = folder / "installed"
+    return stamp.read_text().strip() if stamp.exists() else ""
+
+
+def ensure(torch="", folder=FOLDER):
+    """Make or mend the environment where it is missing, broken or older than the lock.
+
+    torch: "cpu" for PyTorch's own CPU build, a third of the size. Raises NotPossible with what to do.
+    """
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        sys.exit(
+        raise NotPossible(
             f"PYTHON: this is Python {sys.version.split()[0]}; allowed are 3.11, 3.12 and 3.13 "
             "(for example: make all PYTHON=python3.12)"
         )
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    uv = shutil.which("uv")
-    if not python.exists():
-        print(f"environment: creating {folder.name} (some 6 GB with the GPU build of torch)", flush=True)
-        run(sys.executable, "-m", "venv", *(["--without-pip"] if uv else []), folder)
-    environment = {**os.environ, "VIRTUAL_ENV": str(folder.resolve())}
-    if not uv:
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
-        uv = python.parent / "uv"
-    # `install` instead of `sync` keeps the uv that pip put there
-    # compiled once here: forty kernels that each compile torch and shap would cost minutes
-    install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
-    run(*install, "--requirement", LOCK, env=environment, cwd=ROOT)
-    run(*install, "--no-deps", "--editable", ROOT, env=environment)
+    if not folder.exists() and not folder.is_symlink() and complete_here():
+        return
+    sound = works(folder)
+    stamp = installed(folder)
+    if sound and stamp and (stamp == wanted(torch) or (not torch and stamp.split()[0] == wanted())):
+        return
+    if not sound and (folder.exists() or folder.is_symlink()):
+        print(
+            f"environment: {folder.name} is broken (its Python does not start); making it again", flush=True
+        )
+        folder.unlink() if folder.is_symlink() else shutil.rmtree(folder, ignore_errors=True)
+    torch = torch or (stamp.split()[1:] or [""])[0]
+    announce(torch, folder)
+    uv = uv_of(folder, sound)
+    install(uv, torch, folder)
+    (folder / "installed").write_text(wanted(torch) + "\n")
     print("environment: ready", flush=True)
+
+
+def announce(torch, folder):
+    """Say before anything is fetched how much it will be, and refuse where the disk is too small."""
+    fetched, taken = SIZES[torch]
+    free = shutil.disk_usage(folder.parent).free / 2**30
+    hint = "" if torch else "; without a GPU, TORCH=cpu takes a third of that"
+    print(
+        f"environment: fetches up to {fetched} GB, takes {taken} GB of disk ({free:.0f} GB free){hint}",
+        flush=True,
+    )
+    if free < taken and not installed(folder):
+        raise NotPossible(
+            f"environment: {taken} GB of disk are needed and {free:.1f} GB are free; free some space"
+        )
+
+
+def uv_of(folder, sound):
+    """The path of uv, with an environment in `folder`: uv of this machine, else one that pip puts there."""
+    uv = shutil.which("uv")
+    if not sound:
+        make(folder, pip=not uv)
+    own = python(folder).parent / ("uv.exe" if os.name == "nt" else "uv")
+    if uv or own.exists():
+        return uv or own
+    pip = [python(folder), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "uv"]
+    if subprocess.run(pip).returncode:
+        # made without pip, or half way: once more from the start
+        make(folder, pip=True)
+        run(*pip)
+    return own
+
+
+def make(folder, pip):
+    """Make an empty environment in the place of whatever is there."""
+    command = [sys.executable, "-m", "venv", "--clear", *([] if pip else ["--without-pip"]), str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        shutil.rmtree(folder, ignore_errors=True)
+        said = (result.stdout + result.stderr).strip().splitlines() or [""]
+        raise NotPossible(
+            "PYTHON: this Python cannot make an environment with pip (Debian, Ubuntu: apt install "
+            f"python3-venv; or install uv): {said[-1]}"
+        )
+
+
+def install(uv, torch, folder):
+    """Bring the environment to the locked versions, and `helpers` into it.
+
+    Compiled once here: forty kernels that each compile torch and shap would cost minutes.
+    """
+    surroundings = {**os.environ, "VIRTUAL_ENV": str(folder.resolve())}
+    base = [uv, "pip", "install", "--compile-bytecode", "--python", python(folder)]
+    with tempfile.TemporaryDirectory() as scratch:
+        lock = LOCK
+        if torch == "cpu":
+            lock = Path(scratch, "requirements.lock")
+            lock.write_text("\n".join(line for line in LOCK.read_text().splitlines() if not CUDA.match(line)))
+            base += ["--torch-backend", "cpu"]
+        # `install` instead of `sync` keeps the uv that pip put there
+        run(*base, "--requirement", lock, env=surroundings, cwd=ROOT)
+    run(*base, "--no-deps", "--editable", ROOT, env=surroundings)
+
+
+def run(*command, **options):
+    """Run a command; raises NotPossible with its exit code where it fails."""
+    result = subprocess.run([str(part) for part in command], **options)
+    if result.returncode:
+        said = " ".join(map(str, command))
+        raise NotPossible(f"environment: `{said}` failed with exit code {result.returncode}")
 
 
 def direct_dependencies():
@@ -99,8 +223,16 @@ def conda(python="3.11"):
     return "\n".join([*lines, "      - -e ."]) + "\n"
 
 
+def lock():
+    """Compile requirements.lock and environment.yml from pyproject.toml."""
+    uv = shutil.which("uv") or python().parent / "uv"
+    run(uv, "pip", "compile", "pyproject.toml", "--all-extras", "--universal", "--python-version", "3.11",
+        "--no-header", "--no-annotate", "--no-emit-index-url", "-q", "-o", LOCK, cwd=ROOT)  # fmt: skip
+    (ROOT / "environment.yml").write_text(conda())
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--conda"]:
-        (ROOT / "environment.yml").write_text(conda())
-    else:
-        create(Path(sys.argv[1]))
+    try:
+        lock() if sys.argv[1:] == ["--lock"] else ensure()
+    except NotPossible as error:
+        sys.exit(str(error))

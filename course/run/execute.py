@@ -1,7 +1,7 @@
 """Execute one notebook with papermill and record what it took.
 
     python -m course.run.execute notebooks/2_qm7/22_atoms.ipynb build/2_qm7/22_atoms.ipynb NETWORK=vgg16
-    python -m course.run.execute --refresh notebooks/2_qm7/22_atoms.ipynb
+    python -m course.run.execute --refresh 22
 
 The first form writes the executed copy, with seconds, peak memory, device and data source in its metadata
 (`run`). Where a cell fails, the copy goes to `*.failed.ipynb`, so that Make sees no result, and the exit code
@@ -13,15 +13,14 @@ import json
 import logging
 import os
 import re
-import resource
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-# One notebook alone gets all cores; `make -jN` shares them. Set before NumPy or torch are imported anywhere.
-JOBS = re.search(r"-j\s*(\d+)", os.environ.get("MAKEFLAGS", ""))
-SHARE = max(1, (os.cpu_count() or 1) // int(JOBS[1] if JOBS else 1))
+# One notebook alone gets all cores; several at once share them. Set before NumPy or torch are imported.
+SHARE = max(1, (os.cpu_count() or 1) // int(os.environ.get("COURSE_SHARE") or 1))
 THREADS = os.environ.get("THREADS") or os.environ.get("OMP_NUM_THREADS") or str(SHARE)
 for variable in (
     "OMP_NUM_THREADS",
@@ -39,7 +38,7 @@ import papermill  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
-from course.notebooks import ROOT, clean, data_sets, printed, take_outputs  # noqa: E402
+from course.notebooks import ROOT, clean, data_sets, find, printed, take_outputs  # noqa: E402
 from helpers import sources  # noqa: E402
 
 
@@ -69,25 +68,21 @@ def execute(path, target, parameters):
             cwd=str(path.parent),
             progress_bar=False,
             kernel_name="python3",
-            # files instead of TCP ports: nothing to race for under -j, and nobody else can listen
-            config=Config({"KernelManager": {"transport": "ipc", "ip": str(target.parent / "kernel")}}),
+            config=kernel_config(),
         )
     except PapermillExecutionError as error:
         message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
     except Exception as error:  # a dead kernel, a notebook that cannot be read
         message = f"{type(error).__name__}: {error}".splitlines()[0]
     notebook = clean(nbformat.read(target if target.exists() else path, 4))
+    message = message or incomplete(notebook)
     fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     chosen = {data_set: sources.mode(data_set) for data_set in data_sets(path)}
     record = {
         "status": "failed" if message else "passed",
         "message": message,
         "seconds": round(time.monotonic() - begin, 1),
-        # the kernel is the only large child of this process, and ru_maxrss is in kB (bytes on macOS)
-        "peak_memory_mb": round(
-            resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-            / (2**20 if sys.platform == "darwin" else 2**10)
-        ),
+        "peak_memory_mb": peak_memory_mb(),
         "threads": int(THREADS),
         "device": printed(notebook, "device") or "cpu",
         "data": "sample"
@@ -100,7 +95,57 @@ def execute(path, target, parameters):
     return notebook, record
 
 
+def kernel_config():
+    """How to talk to the kernel: files instead of TCP ports, so that nobody else can listen.
+
+    The path of a socket has 107 characters at most, so a long TMPDIR is not used; Windows has ports only.
+    """
+    if sys.platform == "win32":
+        return Config()
+    folder = tempfile.mkdtemp(prefix="k", dir="/tmp" if len(tempfile.gettempdir()) > 60 else None)
+    return Config({"KernelManager": {"transport": "ipc", "ip": str(Path(folder, "k"))}})
+
+
+def incomplete(notebook):
+    """Why a run without an error is none: a cell ended the notebook, or one never ran; else ""."""
+    ran = 0
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        if re.search(r"^\s*(quit|exit)\(", cell.source, re.MULTILINE):
+            return f"cell {number} ends the notebook: {cell.source.strip().splitlines()[0]}"
+        for output in cell.outputs:
+            if output.output_type == "error":
+                return f"cell {number}: {output.ename}: {output.evalue}".splitlines()[0]
+        if cell.execution_count is None:
+            return f"cell {ran} ended the notebook: cell {number} and what follows never ran"
+        ran = number
+    return ""
+
+
+def peak_memory_mb():
+    """The largest memory of the kernel, the only large child of this process; None where nothing says it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    kilobytes = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes
+    return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / kilobytes)
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def main():
+    signal.signal(signal.SIGTERM, interrupted)
+    try:
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def run():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--refresh", action="store_true", help="store the new outputs in the notebook itself")
     parser.add_argument("notebook", type=Path)
@@ -108,7 +153,7 @@ def main():
     parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
     arguments = parser.parse_args()
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    path = arguments.notebook.resolve()
+    path = find(arguments.notebook.name) if arguments.notebook.suffix == "" else arguments.notebook.resolve()
     name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder) / path.name

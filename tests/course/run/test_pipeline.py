@@ -72,7 +72,7 @@ def test_make_jobs_share_the_cores(tmp_path):
         write(tmp_path / "11_threads.ipynb", "import os\nprint(os.environ['OMP_NUM_THREADS'])"),
         tmp_path / "t.ipynb",
     )
-    execute(path, target, MAKEFLAGS=f" -j{os.cpu_count()} --jobserver-auth=3,4", OMP_NUM_THREADS="")
+    execute(path, target, COURSE_SHARE=str(os.cpu_count()), OMP_NUM_THREADS="")
     shared = nbformat.read(target, 4)
     execute(path, target, THREADS="7")
     asked = nbformat.read(target, 4)
@@ -85,12 +85,16 @@ def test_make_jobs_share_the_cores(tmp_path):
     [
         ("raise ValueError('gamma: -1 is not allowed')", "ValueError: gamma: -1 is not allowed"),
         ("import os; os._exit(3)", "DeadKernelError"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "DeadKernelError"),
+        ("import sys; sys.exit(0)", "SystemExit"),
+        ("quit()", "ends the notebook: quit()"),
+        ("raise SystemExit", "SystemExit"),
     ],
 )
 def test_a_failing_cell_is_reported_and_leaves_no_result(tmp_path, source, message):
-    path, target = write(tmp_path / "11_bad.ipynb", source), tmp_path / "build" / "11_bad.ipynb"
+    path, target = write(tmp_path / "11_bad.ipynb", source, "1 + 1"), tmp_path / "build" / "11_bad.ipynb"
     result = execute(path, target)
-    assert result.returncode == 1
+    assert result.returncode == 1, result.stdout
     assert message in result.stdout
     assert not target.exists()
     run = nbformat.read(target.with_suffix(".failed.ipynb"), 4).metadata["run"]
@@ -159,6 +163,7 @@ def course(tmp_path):
     for name in ("course", "helpers"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "course" / "run" / "data.py").write_text(FIND_DATA)
+    (tmp_path / ".venv").symlink_to(VENV)
     for name, source in (("11_a", GOOD), ("12_b", GOOD), ("13_c", "raise RuntimeError('no such customer')")):
         write(tmp_path / "notebooks" / "1_wholesale" / f"{name}.ipynb", source)
     return tmp_path
@@ -166,7 +171,7 @@ def course(tmp_path):
 
 def test_make_goes_on_after_a_failure_and_runs_only_what_changed(course):
     def make(*arguments):
-        result = call("make", *arguments, f"VENV={VENV}", cwd=course)
+        result = call("make", *arguments, cwd=course)
         return result, re.findall(r"(\d\d)_\w+\.ipynb  (passed|failed)", result.stdout)
 
     result, ran = make("-j2", "all")
@@ -187,7 +192,7 @@ def test_make_goes_on_after_a_failure_and_runs_only_what_changed(course):
     result, ran = make("all")
     assert (result.returncode, ran) == (0, [])
 
-    os.utime(course / "notebooks" / "1_wholesale" / "12_b.ipynb")
+    write(course / "notebooks" / "1_wholesale" / "12_b.ipynb", GOOD, "SIZE")
     assert make("all")[1] == [("12", "passed")]
     assert not make("all", "DATA=real")[1]
     assert len(make("all", "DATA=sample")[1]) == 3
@@ -204,7 +209,7 @@ def test_on_the_sample_two_runs_are_compared(course):
     nbformat.write(book, path)
 
     def make(*arguments):
-        return call("make", *arguments, f"VENV={VENV}", "NB=11", cwd=course)
+        return call("make", *arguments, "NB=11", cwd=course)
 
     assert make("refresh").returncode == 0
     stored = path.read_bytes()
@@ -250,8 +255,8 @@ def test_conda_users_get_the_locked_versions():
 
 def test_an_unsupported_python_is_refused_with_what_is_allowed(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "version_info", (3, 10, 4, "final", 0))
-    with pytest.raises(SystemExit, match="allowed are 3.11, 3.12 and 3.13"):
-        environment.create(tmp_path / "venv")
+    with pytest.raises(environment.NotPossible, match="allowed are 3.11, 3.12 and 3.13"):
+        environment.ensure(folder=tmp_path / "venv")
     assert not (tmp_path / "venv").exists()
 
 

@@ -1,0 +1,81 @@
+"""The one front door: python -m course NAME [NAME=VALUE ...] [-j N]; `make NAME ...` says the same.
+
+Needs nothing but Python 3.11 to 3.13 until the environment is there: it is made with the first command that
+needs it, and the command then runs inside it.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "build" / "source"
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from course.commands import COMMANDS, DATA  # noqa: E402
+from course.run import environment  # noqa: E402
+from course.run.parameters import Refused, check_checkout, parse  # noqa: E402
+
+
+def overview():
+    """What `--help` prints."""
+    lines = [
+        "python -m course NAME [PARAMETER=VALUE ...]        the same as make NAME [PARAMETER=VALUE ...]",
+        "",
+    ]
+    for name, command in COMMANDS.items():
+        parameters = " ".join(f"{key}=..." for key in command.parameters)
+        lines.append(f"  {name:12} {command.help}" + (f"\n{'':15}{parameters}" if parameters else ""))
+    lines += ["", "all, test, unit, grade and term take -j N: so many at once."]
+    return "\n".join(lines)
+
+
+def variables(parameters, jobs):
+    """The environment of everything that a command starts.
+
+    PYTHONPATH makes kernels, tests and JupyterLab import `helpers` and `course` of this folder, wherever the
+    environment was made.
+    """
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    names = ("DATA", "DEVICE", "THREADS", "COURSE_REPOSITORY")
+    chosen = {name: parameters[name] for name in names if parameters.get(name)}
+    return {**os.environ, **chosen, "PYTHONPATH": os.pathsep.join(paths), "COURSE_JOBS": str(jobs)}
+
+
+def main(arguments):
+    """Check everything, then run; returns the exit code."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    try:
+        command, parameters, jobs = parse(arguments, COMMANDS)
+        check_checkout(ROOT)
+        if command.environment:
+            environment.ensure(parameters.get("TORCH", ""))
+    except (Refused, environment.NotPossible) as error:
+        print(error, file=sys.stderr)
+        return 2
+    surroundings = variables(parameters, jobs)
+    for step in command.steps(parameters, jobs):
+        code = run([str(environment.interpreter()), *step], surroundings)
+        if code:
+            return code
+        if step == DATA and SOURCE.exists():  # one decision for everything that follows
+            surroundings["DATA"] = SOURCE.read_text().strip()
+    return 0
+
+
+def run(command, surroundings):
+    """Run one step and return its exit code; Ctrl-C reaches the step too, which ends in its own words."""
+    process = subprocess.Popen(command, cwd=ROOT, env=surroundings)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,174 @@
+"""How far the checked numbers move between processors: make drift, or python -m course drift [NB=22 ...].
+
+One machine plays several: environment variables choose the instruction set that NumPy, OpenBLAS, MKL, oneDNN
+and PyTorch use. Every notebook runs under each of them, with one and two threads, and its checked outputs
+are compared with the stored ones, as nbval does. Slow (eight runs of the whole course), so finished runs are
+kept in build/drift until the notebook or helpers change, and `--share K/N` runs one Nth of the notebooks.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import nbformat
+
+from course.check.tolerance import agree, checked_tolerance, last_unit, split_numbers
+from course.contract import tags
+from course.notebooks import BUILD, ROOT, all_notebooks, find
+
+KEPT = BUILD / "drift"
+SETS = {
+    "own": {},  # whatever the libraries choose here
+    "avx512": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_CBWR": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_ICL,AVX512_SPR",
+    },
+    "sse": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_CBWR": "COMPATIBLE",
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3,X86_V4,AVX512_ICL,AVX512_SPR",
+    },
+}
+THREADS = (1, 2)
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def executed(path, setting, threads, parameters=()):
+    """The notebook at `path` as it comes out under an instruction set, from build/drift where it is there.
+
+    Raises RuntimeError with the executor's message where a cell fails.
+    """
+    target = KEPT / f"{setting}-{threads}" / f"{path.stem}-{fingerprint(path)}.ipynb"
+    if not target.exists():
+        chosen = {**SETS[setting], **dict.fromkeys(THREAD_VARIABLES, str(threads)), "THREADS": str(threads)}
+        known = {key for variables in SETS.values() for key in variables}
+        environment = {
+            key: value for key, value in os.environ.items() if key not in known or setting == "own"
+        }
+        command = [sys.executable, "-m", "course.run.execute", str(path), str(target), *parameters]
+        result = subprocess.run(
+            command, cwd=ROOT, env={**environment, **chosen}, capture_output=True, text=True
+        )
+        if result.returncode:
+            raise RuntimeError(result.stdout.strip() or result.stderr.strip())
+    return nbformat.read(target, 4)
+
+
+def fingerprint(path):
+    """A short digest of what a notebook's result depends on: its code and the helpers."""
+    cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    sources = [*cells, *(file.read_text() for file in sorted((ROOT / "helpers").glob("*.py")))]
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
+
+
+def differences(stored, found):
+    """[{cell, units, relative, inside, stored, got}] of the checked cells whose outputs differ.
+
+    units: the largest difference of a float in units of its last stored digit; inf where words differ.
+    """
+    fresh, rows = {cell.id: cell for cell in found.cells}, []
+    for cell in stored.cells:
+        if "nbval-check-output" not in tags(cell):
+            continue
+        for old, new in zip_outputs(cell, fresh[cell.id]):
+            if old == new:
+                continue
+            units, relative, pair = largest(old, new)
+            inside = agree(old, new, **checked_tolerance(cell))
+            rows.append({"cell": cell.id, "units": units, "relative": relative, "inside": inside,
+                         "stored": pair[0], "got": pair[1]})  # fmt: skip
+    return rows
+
+
+def zip_outputs(stored, found):
+    """Pairs of texts of two cells' outputs, per stream and MIME type; a missing one is an empty text."""
+    old, new = texts(stored), texts(found)
+    for key in sorted({*old, *new}):
+        yield old.get(key, ""), new.get(key, "")
+
+
+def texts(cell):
+    """{(position, MIME type): text} of a cell's outputs, pictures left out."""
+    streams = "".join(output.text for output in cell.outputs if output.output_type == "stream")
+    found = {(0, "stream"): streams} if streams else {}
+    for position, output in enumerate(cell.outputs):
+        for key, value in output.get("data", {}).items():
+            if not key.startswith("image/"):
+                found[position, key] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return found
+
+
+def largest(old, new):
+    """(units of the last digit, relative difference, (old, new)) of the floats that differ most."""
+    words, floats = split_numbers(old)
+    other_words, other_floats = split_numbers(new)
+    if words != other_words:
+        first = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), 0)
+        return (
+            float("inf"),
+            float("inf"),
+            (old[max(0, first - 30) : first + 30], new[max(0, first - 30) : first + 30]),
+        )
+    worst = max(
+        zip(floats, other_floats, strict=True),
+        key=lambda pair: abs(float(pair[0]) - float(pair[1])) / last_unit(pair[0]),
+    )
+    gap = abs(float(worst[0]) - float(worst[1]))
+    return gap / last_unit(worst[0]), gap / max(abs(float(worst[0])), 1e-300), worst
+
+
+def table(paths, sets, threads):
+    """Yield (notebook, setting, threads, rows or None, message) as the runs are done."""
+    for path in paths:
+        stored = nbformat.read(path, 4)
+        for setting in sets:
+            for count in threads:
+                try:
+                    rows = differences(stored, executed(path, setting, count))
+                    yield path.stem, setting, count, rows, ""
+                except RuntimeError as error:
+                    yield path.stem, setting, count, None, str(error)
+
+
+def chosen_share(paths, share):
+    """Every Nth notebook, beginning with the Kth (K/N, K from 0)."""
+    place, _, of = share.partition("/")
+    return paths[int(place) % int(of) :: int(of)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("numbers", nargs="*", help="notebooks, such as 12 22; all where none is given")
+    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--threads", nargs="*", type=int, default=list(THREADS))
+    parser.add_argument("--share", default="0/1", help="K/N: only every Nth notebook, from the Kth on")
+    arguments = parser.parse_args()
+    paths = chosen_share([find(number) for number in arguments.numbers] or all_notebooks(), arguments.share)
+    red = 0
+    for name, setting, count, rows, message in table(paths, arguments.sets, arguments.threads):
+        outside = [row for row in rows or [] if not row["inside"]]
+        red += rows is None or bool(outside)
+        worst = max((row["units"] for row in rows or []), default=0)
+        said = message or f"{len(rows)} cells differ, at most {worst:.3g} units, {len(outside)} outside"
+        print(f"{name:28} {setting:7} {count} thread{'s' * (count > 1)}: {said}", flush=True)
+        for row in rows or []:
+            mark = "    " if row["inside"] else "  ! "
+            print(
+                f"{mark}{row['cell']}: {row['stored']!r} -> {row['got']!r} ({row['units']:.3g} units)",
+                flush=True,
+            )
+    print("all inside their tolerance" if not red else f"{red} runs outside their tolerance")
+    sys.exit(bool(red))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The commands of the course, one entry each: what `python -m course --help` prints and what is run.
+
+Standard library only, because it is read before the environment exists.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# pytest with nbval and the course's comparison; kernels start in this environment
+NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "600", "-p", "course.check.tolerance"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """help: one line; parameters: names that it takes; steps(parameters, jobs): arguments of Python."""
+
+    help: str
+    steps: Callable
+    parameters: tuple = ()
+    needs: tuple = ()  # parameters that must be given
+    environment: bool = True
+
+
+def module(name, *arguments):
+    return ["-m", name, *(str(argument) for argument in arguments if argument not in (None, ""))]
+
+
+def numbers(parameters):
+    return parameters.get("NB", "").split()
+
+
+def option(name, value):
+    return [name, value] if value else []
+
+
+DATA = module("course.run.data")
+
+
+def execute_all(parameters, jobs):
+    given = [f"{key}={parameters[key]}" for key in ("NETWORK", "PROFILE") if parameters.get(key)]
+    return [DATA, module("course.run.all", "--jobs", jobs, *numbers(parameters), *given)]
+
+
+def tests(parameters, jobs):
+    return [DATA, module("course.check.run", "--jobs", jobs, "--tests", "--notebooks", *numbers(parameters))]
+
+
+def unit(parameters, jobs):
+    return [module("course.check.run", "--jobs", jobs, "--tests")]
+
+
+def check(parameters, jobs):
+    return [
+        DATA,
+        module("course.check.run", "--jobs", jobs, "--verbose", "--notebooks", *numbers(parameters)),
+    ]
+
+
+def refresh(parameters, jobs):
+    return [DATA, module("course.run.execute", "--refresh", *numbers(parameters))]
+
+
+def lab(parameters, jobs):
+    return [module("jupyterlab", "--notebook-dir=notebooks")]
+
+
+def student(parameters, jobs):
+    force = ["--force"] if parameters.get("FORCE") else []
+    return [DATA, module("course.grade.release", *numbers(parameters), *force)]
+
+
+def grade(parameters, jobs):
+    chosen = [
+        *option("--reports", parameters.get("REPORTS")),
+        *(["--notebooks", *numbers(parameters)] if numbers(parameters) else []),
+        *option("--jobs", parameters.get("JOBS") or jobs),
+        *option("--scheduler", parameters.get("SCHEDULER")),
+    ]
+    return [DATA, module("course.grade.batch", parameters["SUBMISSIONS"], *chosen)]
+
+
+def grade_mine(parameters, jobs):
+    return [module("course.grade.mine", *numbers(parameters), parameters.get("FILE"))]
+
+
+def term(parameters, jobs):
+    return [DATA, module("course.grade.term", "--jobs", parameters.get("JOBS") or jobs)]
+
+
+def drift(parameters, jobs):
+    return [
+        DATA,
+        module("course.check.drift", *numbers(parameters), *option("--share", parameters.get("SHARE"))),
+    ]
+
+
+def site(parameters, jobs):
+    return [module("course.publish.site")]
+
+
+def new(parameters, jobs):
+    return [module("course.run.new", parameters["NB"], parameters["TITLE"])]
+
+
+def bench(parameters, jobs):
+    return [module("benchmarks", *parameters.get("BENCH", "").split())]
+
+
+COMMANDS = {
+    "all": Command("environment, data, every notebook executed that changed, summary", execute_all,
+                   ("NB", "DATA", "DEVICE", "NETWORK", "PROFILE", "THREADS", "TORCH")),
+    "test": Command("the project's tests, and nbval over every notebook", tests, ("NB", "DATA", "DEVICE")),
+    "unit": Command("the project's tests alone", unit, ("DATA",)),
+    "check": Command("nbval on one notebook, or on all", check, ("NB", "DATA", "DEVICE", "THREADS")),
+    "refresh": Command("run one notebook and store its new outputs (for authors)", refresh,
+                       ("NB", "DATA", "THREADS"), ("NB",)),
+    "new": Command("write a new notebook that fulfils the contract (for authors)", new, ("NB", "TITLE"),
+                   ("NB", "TITLE")),
+    "lab": Command("JupyterLab on notebooks/, with solutions (for authors)", lab),
+    "student": Command("student copies in build/student", student, ("NB", "FORCE", "DATA")),
+    "grade-mine": Command("how your own copy of a notebook stands", grade_mine, ("NB", "FILE", "DATA"),
+                          ("NB",)),
+    "grade": Command("grade a class", grade, ("SUBMISSIONS", "REPORTS", "NB", "JOBS", "SCHEDULER", "DATA"),
+                     ("SUBMISSIONS",)),
+    "term": Command("play a term through: release, synthetic submissions, grades", term, ("JOBS", "DATA")),
+    "site": Command("the course as a website in build/site", site, ("COURSE_REPOSITORY",)),
+    "drift": Command("how far the numbers move between processors (slow)", drift, ("NB", "SHARE", "DATA")),
+    "bench": Command("speed beside other libraries, as ratios in one run", bench, ("BENCH",)),
+    "doctor": Command("what this machine has, and what to do about each problem",
+                      lambda parameters, jobs: [["course/run/doctor.py"]], environment=False),
+    "env": Command("make or mend the environment", lambda parameters, jobs: [], ("TORCH",)),
+    "data": Command("find, verify and fetch the data", lambda parameters, jobs: [DATA], ("DATA",)),
+    "summary": Command("the table of the executed notebooks",
+                       lambda parameters, jobs: [module("course.run.summary")]),
+    "lint": Command("ruff", lambda parameters, jobs: [module("ruff", "check", ".")]),
+    "lock": Command("compile requirements.lock and environment.yml again (for maintainers)",
+                    lambda parameters, jobs: [["course/run/environment.py", "--lock"]]),
+    "clean": Command("forget results; student copies, reports, data and environment stay",
+                     lambda parameters, jobs: [["course/run/clean.py"]], environment=False),
+}  # fmt: skip

@@ -1,0 +1,125 @@
+"""Execute every notebook whose inputs changed, so many at once, and go on after a failure.
+
+    python -m course.run.all [--jobs N] [NUMBER ...] [NAME=VALUE ...]
+
+What a result depends on (the notebook's code, helpers, the lock, the settings, which data were found) is kept
+as a digest in build/digests.json; a notebook with the same digest is not run again.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import nbformat
+
+from course.notebooks import BUILD, NOTEBOOKS, ROOT, SOURCE, all_notebooks, find
+from course.run import summary
+
+DIGESTS = BUILD / "digests.json"
+MACHINERY = ("requirements.lock", "course/run/execute.py")
+LOCK = threading.Lock()
+
+
+def digest(path, parameters):
+    """A digest of everything that a notebook's result depends on."""
+    code = [cell.source for cell in nbformat.read(path, 4).cells]
+    files = [*sorted((ROOT / "helpers").glob("*.py")), *(ROOT / name for name in MACHINERY)]
+    settings = [*parameters, os.environ.get("DEVICE", ""), SOURCE.read_text() if SOURCE.exists() else ""]
+    parts = [*code, *(file.read_text(encoding="utf-8") for file in files), *settings]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def stale(paths, parameters):
+    """{path: digest} of the notebooks that must run."""
+    known = json.loads(DIGESTS.read_text()) if DIGESTS.exists() else {}
+    now = {path: digest(path, parameters) for path in paths}
+    return {
+        path: value
+        for path, value in now.items()
+        if known.get(path.stem) != value or not (BUILD / path.relative_to(NOTEBOOKS)).exists()
+    }
+
+
+def remember(name, value):
+    with LOCK:
+        known = json.loads(DIGESTS.read_text()) if DIGESTS.exists() else {}
+        known[name] = value
+        scratch = DIGESTS.with_suffix(".new")
+        scratch.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+        scratch.replace(DIGESTS)
+
+
+def execute(path, value, parameters, share, running, stopped):
+    """Run one notebook in a process of its own; its result counts only where it passed."""
+    if stopped.is_set():
+        return
+    target = BUILD / path.relative_to(NOTEBOOKS)
+    command = [sys.executable, "-m", "course.run.execute", str(path), str(target), *parameters]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "COURSE_SHARE": str(share)},
+                               start_new_session=True, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    running[path] = process
+    _, said = process.communicate()
+    running.pop(path, None)
+    if process.returncode == 0:
+        remember(path.stem, value)
+    elif stopped.is_set():  # what a kernel says while it is stopped helps nobody
+        print(f"{path.relative_to(ROOT)}  stopped", flush=True)
+    else:
+        print(said, end="", file=sys.stderr, flush=True)
+
+
+def run(paths, parameters, jobs):
+    """Execute the notebooks that need it, the longest first; returns whether Ctrl-C stopped them."""
+    todo = stale(paths, parameters)
+    order = sorted(todo, key=lambda path: -budget(path))
+    running, stopped = {}, threading.Event()
+    BUILD.mkdir(exist_ok=True)
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = [
+            pool.submit(execute, path, todo[path], parameters, jobs, running, stopped) for path in order
+        ]
+        try:
+            for future in waiting:
+                future.result()
+        except KeyboardInterrupt:
+            stopped.set()
+            for process in list(running.values()):
+                stop(process)
+    return stopped.is_set()
+
+
+def stop(process):
+    """End a run with its kernel: asked first, then made to."""
+    for send in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, send) if hasattr(os, "killpg") else process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+            return
+
+
+def budget(path):
+    return nbformat.read(path, 4).metadata.get("budget", {}).get("seconds", 60)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("given", nargs="*", metavar="NUMBER or NAME=VALUE")
+    arguments = parser.parse_args()
+    parameters = sorted(text for text in arguments.given if "=" in text)
+    paths = [find(text) for text in arguments.given if "=" not in text] or all_notebooks()
+    if run(paths, parameters, arguments.jobs):
+        sys.exit(130)
+    summary.main(paths)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Read and check a command line before anything starts: a refusal is one line that says what is allowed."""
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ALLOWED = {
+    "DATA": ("auto", "real", "sample"),
+    "DEVICE": ("auto", "cpu", "cuda"),
+    "NETWORK": ("squeezenet1_1", "vgg16"),
+    "PROFILE": ("fast", "full"),
+    "TORCH": ("cpu",),
+}
+DECISIONS = re.compile(r"\w+=(?:real|sample)(?:,\w+=(?:real|sample))*")
+NUMBERS = ("JOBS", "THREADS")
+FILES = ("SUBMISSIONS", "FILE")
+
+
+class Refused(Exception):
+    """A command line that cannot be run; the message is for the person who typed it."""
+
+
+def known_notebooks():
+    """The numbers of the course's notebooks, in order."""
+    return sorted(path.name[:2] for path in (ROOT / "notebooks").glob("[0-9]_*/[0-9][0-9]_*.ipynb"))
+
+
+def parse(arguments, commands):
+    """(command, {parameter: value}, jobs) of a command line; raises Refused."""
+    name, rest = arguments[0], arguments[1:]
+    if name not in commands:
+        raise Refused(f"{name}: no such command; allowed are {' '.join(commands)}")
+    command, jobs, given = commands[name], None, {}
+    rest = iter(rest)
+    for argument in rest:
+        if argument == "-j" or re.fullmatch(r"-j\d+", argument):
+            jobs = argument[2:] or next(rest, "")
+        elif re.fullmatch(r"[A-Z_]+=.*", argument, re.DOTALL):
+            key, _, value = argument.partition("=")
+            given[key] = value.strip()
+        else:
+            raise Refused(f"{argument}: not understood; give PARAMETER=VALUE, or -j N")
+    given = {key: value for key, value in given.items() if value}
+    for key in given:
+        if key not in command.parameters:
+            allowed = " ".join(command.parameters) or "none"
+            raise Refused(f"{key}: {name} has no such parameter; allowed are {allowed}")
+    for key in ("DATA", "DEVICE"):  # as environment variables too
+        if key in command.parameters and os.environ.get(key):
+            given.setdefault(key, os.environ[key])
+    check(name, command, given)
+    return command, given, jobs_of(jobs)
+
+
+def check(name, command, given):
+    """Raise Refused for a parameter that is missing or has an impossible value."""
+    for key in command.needs:
+        if key not in given:
+            raise Refused(f"{key}: {name} needs it, for example {name} {key}={example(key)}")
+    for key, allowed in ALLOWED.items():
+        # a run hands its decisions on as "wholesale=real,leaves=sample"
+        if key in given and given[key] not in allowed and not (key == "DATA" and DECISIONS.fullmatch(given[key])):
+            raise Refused(f"{key}={given[key]}: not known; allowed are {' '.join(allowed)}")
+    for key in NUMBERS:
+        if key in given and not re.fullmatch(r"[1-9]\d{0,3}", given[key]):
+            raise Refused(f"{key}={given[key]}: must be a whole number from 1 on")
+    for key in FILES:
+        if key in given and not Path(given[key]).exists():
+            raise Refused(f"{key}={given[key]}: there is no such file or folder")
+    if "SHARE" in given and not re.fullmatch(r"\d{1,4}/[1-9]\d{0,3}", given["SHARE"]):
+        raise Refused(f"SHARE={given['SHARE']}: must be K/N, for example 0/7")
+    if "NB" in given and name != "new":
+        check_notebooks(given["NB"], single=name in ("refresh", "grade-mine"))
+
+
+def check_notebooks(text, single):
+    known = known_notebooks()
+    for number in text.split():
+        if number not in known:
+            raise Refused(f"NB={number}: no notebook has this number; allowed are {' '.join(known)}")
+    if single and len(text.split()) != 1:
+        raise Refused(f"NB={text}: give one number; allowed are {' '.join(known)}")
+
+
+def example(key):
+    return {"NB": "22", "TITLE": '"Random forests"', "SUBMISSIONS": "submissions"}.get(key, "...")
+
+
+def jobs_of(given):
+    """How many things at once: -j N, else what `make -jN` says, else one."""
+    if given is None:
+        said = re.search(r"(?:^|\s)-j\s*(\d+)", os.environ.get("MAKEFLAGS", ""))
+        return int(said[1]) if said else 1
+    if not re.fullmatch(r"[1-9]\d{0,2}", given):
+        raise Refused(f"-j {given}: must be a whole number from 1 on")
+    return int(given)
+
+
+def check_checkout(root):
+    """Raise Refused where this folder cannot be worked in."""
+    if not os.access(root, os.W_OK):
+        raise Refused(
+            f"{root}: this folder is read-only, and results are written below it; copy it elsewhere"
+        )
+    if os.pathsep in str(root):
+        raise Refused(f"{root}: a path with {os.pathsep!r} in it cannot be an import path; move the folder")
+    if "HOME" not in os.environ and sys.platform != "win32":
+        os.environ["HOME"] = (
+            tempfile.gettempdir()
+        )  # Jupyter and matplotlib want one; nothing of value is kept there

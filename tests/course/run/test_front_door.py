@@ -1,0 +1,239 @@
+"""The front door: what is refused before anything starts, what is mended, and a new notebook's whole way."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course import contract
+from course.commands import COMMANDS
+from course.notebooks import ROOT
+from course.run import environment, new, parameters
+from course.run.parameters import Refused, parse
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("gradd", "gradd: no such command; allowed are all test"),
+        ("check NB=99", "NB=99: no notebook has this number; allowed are 11 12"),
+        ("check NB=12 NB=99", "NB=99: no notebook has this number"),
+        ("all PROFILE=foo", "PROFILE=foo: not known; allowed are fast full"),
+        ("all NETWORK=foo", "NETWORK=foo: not known; allowed are squeezenet1_1 vgg16"),
+        ("all DATA=foo", "DATA=foo: not known; allowed are auto real sample"),
+        ("all DEVICE=gpu", "DEVICE=gpu: not known; allowed are auto cpu cuda"),
+        ("all THREADS=0", "THREADS=0: must be a whole number from 1 on"),
+        ("all -j x", "-j x: must be a whole number from 1 on"),
+        ("all -j", "-j : must be a whole number from 1 on"),
+        ("all FOO=1", "FOO: all has no such parameter; allowed are NB DATA"),
+        ("all 12", "12: not understood; give PARAMETER=VALUE, or -j N"),
+        ("lab NB=12", "NB: lab has no such parameter; allowed are none"),
+        ("refresh", "NB: refresh needs it, for example refresh NB=22"),
+        ("refresh NB=11", ""),
+        ("grade SUBMISSIONS=/no/such/folder", "SUBMISSIONS=/no/such/folder: there is no such file or folder"),
+        ("drift SHARE=7", "SHARE=7: must be K/N, for example 0/7"),
+    ],
+)
+def test_a_command_line_is_refused_in_one_line(line, said, monkeypatch):
+    monkeypatch.delenv("DATA", raising=False)
+    if not said:
+        assert parse(line.split(), COMMANDS)[1] == {"NB": "11"}
+        return
+    with pytest.raises(Refused) as caught:
+        parse(line.split(), COMMANDS)
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_from_outside_are_checked_too(monkeypatch):
+    monkeypatch.setenv("DATA", "reel")
+    with pytest.raises(Refused, match="DATA=reel: not known; allowed are auto real sample"):
+        parse(["all"], COMMANDS)
+
+
+def test_several_numbers_and_jobs_are_read(monkeypatch):
+    monkeypatch.delenv("DATA", raising=False)
+    _, given, jobs = parse(["check", "NB=12 22", "-j3"], COMMANDS)
+    assert (given["NB"], jobs) == ("12 22", 3)
+    monkeypatch.setenv("MAKEFLAGS", " -j5 --jobserver-auth=3,4")
+    assert parse(["all"], COMMANDS)[2] == 5
+
+
+def test_a_read_only_checkout_is_refused(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(Refused, match="this folder is read-only"):
+        parameters.check_checkout(ROOT)
+
+
+def test_every_command_has_one_line_of_help_and_every_make_target_is_one():
+    makefile = (ROOT / "Makefile").read_text()
+    names = makefile.split("NAMES :=")[1].split(".PHONY")[0].replace("\\", " ").split()
+    assert set(names) == set(COMMANDS)
+    assert all(command.help and "\n" not in command.help for command in COMMANDS.values())
+
+
+# --- the environment
+
+
+def test_a_sound_environment_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "works", lambda folder=None: True)
+    monkeypatch.setattr(environment, "install", lambda *_: pytest.fail("nothing to install"))
+    (tmp_path / "installed").write_text(environment.wanted() + "\n")
+    environment.ensure(folder=tmp_path)
+
+
+@pytest.mark.parametrize("state", ["python gone", "no pip", "half installed", "link to nowhere"])
+def test_a_broken_environment_is_made_again(state, tmp_path, monkeypatch, capsys):
+    folder, made = tmp_path / ".venv", []
+    if state == "link to nowhere":
+        folder.symlink_to(tmp_path / "gone")
+    else:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    if state == "python gone":
+        for path in (folder / "bin").glob("python*"):
+            path.unlink()
+        environment.python(folder).symlink_to("/usr/bin/python3.99")
+    if state == "half installed":
+        (folder / "installed").write_text("older\n")
+    monkeypatch.setattr(environment, "complete_here", lambda: False)
+    monkeypatch.setattr(environment, "install", lambda uv, torch, folder: made.append(torch))
+    empty = lambda folder, sound: sound or environment.make(folder, pip=False)  # noqa: E731
+    monkeypatch.setattr(environment, "uv_of", empty)
+    environment.ensure(folder=folder)
+    assert made == [""]
+    assert environment.works(folder)
+    assert environment.installed(folder) == environment.wanted()
+    assert "fetches up to" in capsys.readouterr().out
+    environment.ensure(folder=folder)
+    assert made == [""]
+
+
+def test_a_python_without_venv_is_named(tmp_path, monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, "", "Error: ensurepip is not available")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(environment.NotPossible, match="apt install python3-venv"):
+        environment.make(tmp_path / "venv", pip=True)
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2**30})())
+    with pytest.raises(environment.NotPossible, match=r"GB of disk are needed and 1.0 GB are free"):
+        environment.announce("", tmp_path / ".venv")
+
+
+def test_the_cpu_build_leaves_out_what_only_cuda_needs():
+    names = [line.split("==")[0] for line in environment.LOCK.read_text().splitlines()]
+    dropped = {name for name in names if environment.CUDA.match(name)}
+    assert {name for name in names if name.startswith("nvidia")} <= dropped
+    assert "torch" not in dropped
+    assert "numpy" not in dropped
+
+
+# --- a checkout of its own
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the checkout, with blanks in its path, that uses this environment through a link."""
+    folder = tmp_path / "a copy of it" / "main"
+    ignored = shutil.ignore_patterns("__pycache__", ".git", ".venv", "build", "raw", "*_cache", ".hypothesis")
+    shutil.copytree(ROOT, folder, ignore=ignored)
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    return folder
+
+
+def call(folder, *arguments, **variables):
+    outer = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DATA", "DEVICE", "PYTHONPATH")
+    kept = {key: value for key, value in os.environ.items() if key not in outer}
+    mirror = {"COURSE_MIRROR": os.environ.get("COURSE_MIRROR", str(ROOT.parent / "shared" / "data"))}
+    command = [sys.executable, "-m", "course", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400,
+                          env={**kept, **mirror, **variables})  # fmt: skip
+
+
+def test_a_copied_checkout_uses_its_own_helpers(copy):
+    with open(copy / "helpers" / "datasets.py", "a") as file:
+        file.write("\n\ndef load_wholesale(*_):\n    raise RuntimeError('broken on purpose')\n")
+    path = copy / "notebooks" / "1_wholesale" / "11_customers.ipynb"
+    book = nbformat.v4.new_notebook(metadata={"budget": {"seconds": 60, "memory_mb": 3000}})
+    book.cells = [nbformat.v4.new_code_cell("SEED = 0", metadata={"tags": ["parameters"]}),
+                  nbformat.v4.new_code_cell("from helpers.datasets import load_wholesale\nload_wholesale()")]
+    nbformat.write(book, path)
+    result = call(copy, "refresh", "NB=11", DATA="sample")
+    assert result.returncode != 0
+    assert "broken on purpose" in result.stdout + result.stderr
+
+
+def test_a_new_notebook_runs_is_checked_and_can_be_graded(copy):
+    assert call(copy, "new", "NB=19", 'TITLE=Means & "spreads"').returncode == 0
+    (path,) = copy.glob("notebooks/1_wholesale/19_means_spreads.ipynb")
+    assert nbformat.read(path, 4).cells[0].source.startswith('# 19 Means & "spreads"')
+    again = call(copy, "new", "NB=19", "TITLE=Other")
+    assert "NB=19: there is a notebook with this number already" in again.stderr
+    surroundings = {**os.environ, "PYTHONPATH": str(copy), "DATA": "sample"}
+    command = [sys.executable, "-c", STORE_OUTPUTS, path]
+    done = subprocess.run(command, cwd=copy, env=surroundings, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    nbval = [sys.executable, "-m", "pytest", "-q", *COMMANDS_NBVAL, str(path)]
+    checked = subprocess.run(nbval, cwd=copy, env=surroundings, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    book = nbformat.read(path, 4)
+    assert len(contract.exercises(book)) == 3
+    copied = contract.student_copy(book)
+    assert contract.BEGIN not in json.dumps(copied)
+    given = contract.answers(book, book)
+    assert all(answer.attempted for answer in given.values())
+
+
+STORE_OUTPUTS = """
+import sys
+from pathlib import Path
+import nbformat
+from course.notebooks import take_outputs
+from course.run.execute import execute
+path = Path(sys.argv[1])
+book, record = execute(path, path.parent / "x.ipynb", {})
+assert record["status"] == "passed", record
+nbformat.write(take_outputs(nbformat.read(path, 4), book), path)
+"""
+COMMANDS_NBVAL = ["--nbval", "--nbval-current-env", "-p", "course.check.tolerance"]
+
+
+@pytest.mark.parametrize("number", ["1", "55", "100", "ab"])
+def test_a_new_notebook_needs_a_number_of_a_series(number, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["new", number, "A title"])
+    with pytest.raises(SystemExit, match=f"NB={number}: must be two digits"):
+        new.main()
+
+
+def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(copy):
+    shutil.rmtree(copy / "notebooks")
+    for name in ("11_a", "12_b"):
+        path = copy / "notebooks" / "1_wholesale" / f"{name}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        book = nbformat.v4.new_notebook(metadata={"budget": {"seconds": 60, "memory_mb": 3000}})
+        book.cells = [nbformat.v4.new_code_cell("SEED = 0", metadata={"tags": ["parameters"]}),
+                      nbformat.v4.new_code_cell("import time\nopen('begun', 'w')\ntime.sleep(60)")]
+        nbformat.write(book, path)
+    command = [sys.executable, "-m", "course", "all", "-j2", "DATA=sample"]
+    process = subprocess.Popen(command, cwd=copy, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               start_new_session=True, env={**os.environ, "MAKEFLAGS": ""})  # fmt: skip
+    begun = copy / "notebooks" / "1_wholesale" / "begun"
+    end = time.monotonic() + 120
+    while not begun.exists() and time.monotonic() < end:
+        time.sleep(0.2)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in said
+    assert sorted(line for line in said.splitlines() if line.endswith("stopped")) == [
+        "notebooks/1_wholesale/11_a.ipynb  stopped", "notebooks/1_wholesale/12_b.ipynb  stopped"]
+    assert not list(copy.glob("build/1_wholesale/*"))
