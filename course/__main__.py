@@ -41,7 +41,8 @@ def variables(parameters, jobs):
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     names = ("DATA", "DEVICE", "THREADS", "COURSE_REPOSITORY")
     chosen = {name: parameters[name] for name in names if parameters.get(name)}
-    return {**os.environ, **chosen, "PYTHONPATH": os.pathsep.join(paths), "COURSE_JOBS": str(jobs)}
+    settings = {"PYTHONPATH": os.pathsep.join(paths), "COURSE_JOBS": str(jobs)}
+    return {"DATA": "auto", **os.environ, **chosen, **settings}
 
 
 def main(arguments):

@@ -62,7 +62,8 @@ def check(name, command, given):
             raise Refused(f"{key}: {name} needs it, for example {name} {key}={example(key)}")
     for key, allowed in ALLOWED.items():
         # a run hands its decisions on as "wholesale=real,leaves=sample"
-        if key in given and given[key] not in allowed and not (key == "DATA" and DECISIONS.fullmatch(given[key])):
+        decided = key == "DATA" and DECISIONS.fullmatch(given.get(key, ""))
+        if key in given and given[key] not in allowed and not decided:
             raise Refused(f"{key}={given[key]}: not known; allowed are {' '.join(allowed)}")
     for key in NUMBERS:
         if key in given and not re.fullmatch(r"[1-9]\d{0,3}", given[key]):
