@@ -1,15 +1,18 @@
 """The figures used more than once, one palette for the whole course, and alt text for every picture."""
 
 import json
+from base64 import b64encode
 from html import escape
 from io import BytesIO
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from IPython.display import HTML, Image, display
+from IPython.display import HTML, display
 from matplotlib.colors import to_hex
 from PIL import Image as Pictures
+
+from helpers.figures import MIME, describe
 
 PALETTE = sns.color_palette("colorblind")
 LARGE = 120_000  # bytes of a PNG
@@ -21,19 +24,25 @@ def use_course_style():
     plt.rcParams.update({"figure.dpi": 80, "savefig.dpi": 80, "figure.constrained_layout.use": True})
 
 
-def show(figure, alt):
-    """Display a figure as PNG with alt text that says what one should see, and close it."""
+def show(figure, alt, data=True):
+    """Display a figure as a picture whose alternative text says what one should see, and close it.
+
+    The output is a picture with an `alt` attribute, because viewers of notebooks ignore alternative text in
+    metadata, and a description of what is drawn (helpers.figures), which no viewer shows and nbval compares.
+    data: False leaves the numbers out of that description. Raises ValueError for an alt below five words.
+    """
     if not isinstance(alt, str) or len(alt.split()) < 5:
         raise ValueError(f"alt: {alt!r} is too short; say in at least five words what one should see")
-    metadata = {"image/png": {"alt": " ".join(alt.split())}}
+    alt = " ".join(alt.split())
     buffer = BytesIO()
+    description = describe(figure, data)
     figure.savefig(buffer, format="png", bbox_inches="tight")
     if buffer.tell() > LARGE:  # photographs: a palette of 256 colours takes a third of the bytes
         picture = Pictures.open(buffer).convert("RGB").quantize(256, dither=Pictures.Dither.NONE)
         picture.save(buffer := BytesIO(), format="png", optimize=True)
-        display(Image(buffer.getvalue(), format="png"), metadata=metadata)
-    else:
-        display(figure, metadata=metadata)
+    encoded = b64encode(buffer.getvalue()).decode()
+    picture = f'<img alt="{escape(alt)}" src="data:image/png;base64,{encoded}">'
+    display({"text/html": picture, "text/plain": alt, MIME: description}, raw=True)
     plt.close(figure)
 
 

@@ -15,7 +15,7 @@ import sys
 
 import nbformat
 
-from course.check.tolerance import agree, checked_tolerance, last_unit, split_numbers
+from course.check.compare import agree, last_unit, rules_of, split_numbers
 from course.contract import tags
 from course.notebooks import BUILD, ROOT, all_notebooks, find
 
@@ -83,7 +83,7 @@ def differences(stored, found):
             if old == new:
                 continue
             units, relative, pair = largest(old, new)
-            inside = agree(old, new, **checked_tolerance(cell))
+            inside = agree(old, new, rules_of(cell.metadata))
             rows.append({"cell": cell.id, "units": units, "relative": relative, "inside": inside,
                          "stored": pair[0], "got": pair[1]})  # fmt: skip
     return rows

@@ -1,58 +1,23 @@
-"""A pytest plug-in that gives nbval's comparison of outputs a numeric tolerance.
+"""A pytest plug-in: nbval with the course's comparison (course.check.compare), `-p course.check.tolerance`.
 
-nbval compares strings. With `-p course.check.tolerance` words and integers must still match, and a float may
-differ by one unit of the last digit that the notebook stores. A cell widens that with its metadata, such as
-`tolerance: {"rtol": 0.05, "atol": 0}`, for training on other hardware. Runs of blanks count as one, because
-tables are aligned to the width of their numbers.
-
-The plug-in also notices a dead kernel within a second (nbval alone waits for the whole cell timeout) and
-starts the notebooks with the largest time budget first.
+nbval compares strings; with this plug-in it compares as the course does, figures by their description too.
+It also notices a dead kernel within a second (nbval alone waits for the whole timeout), starts the notebooks with
+the largest time budget first, and makes kernels import the `helpers` of the folder they stand in.
 """
 
+import json
 import math
-import re
+import os
 import time
 from queue import Empty
 
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-# A number is not part of a word (fire9), of a version (1.2.3) or of an address (0x7f). Without a point and an
-# exponent it is an integer, and integers are compared as words.
-NUMBER = re.compile(r"(?<![\w.])[-+]?(?>\d+\.\d*|\.\d+|\d+)(?>[eE][-+]?\d+)?(?!\w|\.\d)")
+from course.check.compare import BadTolerance, agree, rules_of
+from course.notebooks import ROOT
 
-
-def split_numbers(text):
-    """Split a text into its words (blanks collapsed, floats replaced by a mark) and its floats."""
-    floats = []
-
-    def mark(match):
-        if re.fullmatch(r"[-+]?\d+", match[0]):
-            return match[0]
-        floats.append(match[0])
-        return "\0"
-
-    return " ".join(NUMBER.sub(mark, text).split()), floats
-
-
-def last_unit(number):
-    """One unit of the last digit that is written: 0.01 for '3.14', 1e-7 for '1.23e-05'."""
-    mantissa, _, exponent = number.lower().partition("e")
-    return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-
-
-def agree(reference, text, rtol=0.0, atol=0.0):
-    """Whether a text says the same as the reference, floats within one unit of the reference's last digit."""
-    words, floats = split_numbers(reference)
-    other_words, other_floats = split_numbers(text)
-    if words != other_words:
-        return False
-    for expected, found in zip(floats, other_floats, strict=True):
-        allowed = max(last_unit(expected), atol + rtol * abs(float(expected)))
-        # the products above are rounded, so one unit must not fail by a rounding error of its own
-        if not math.isclose(float(expected), float(found), rel_tol=1e-12, abs_tol=allowed * (1 + 1e-6)):
-            return False
-    return True
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 class TolerantText(str):
@@ -60,42 +25,31 @@ class TolerantText(str):
 
     __hash__ = str.__hash__
 
-    def __new__(cls, text, tolerance):
+    def __new__(cls, text, rules):
         self = super().__new__(cls, text)
-        self.tolerance = tolerance
+        self.rules = rules
         return self
 
     def __eq__(self, other):
-        return agree(self, other, **self.tolerance) if isinstance(other, str) else NotImplemented
+        return agree(self, other, self.rules) if isinstance(other, str) else NotImplemented
 
     def __ne__(self, other):
         return not self == other if isinstance(other, str) else NotImplemented
 
 
-def checked_tolerance(cell):
-    """The cell's tolerance metadata, or an error that names what is allowed."""
-    tolerance = cell.metadata.get("tolerance", {})
-    good = (
-        isinstance(tolerance, dict)
-        and set(tolerance) <= {"rtol", "atol"}
-        and all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in tolerance.values())
-    )
-    if not good:
-        raise pytest.UsageError(
-            f"tolerance: {tolerance!r} in cell {cell.get('id')} is not allowed; "
-            "give {'rtol': number >= 0, 'atol': number >= 0}"
-        )
-    return dict(tolerance)
-
-
 def pytest_itemcollected(item):
     """Make the cell's sanitized outputs tolerant."""
     if isinstance(item, IPyNbCell):
-        tolerance, sanitize = checked_tolerance(item.cell), item.sanitize
+        try:
+            rules, sanitize = rules_of(item.cell.metadata), item.sanitize
+        except BadTolerance as error:
+            raise pytest.UsageError(f"cell {item.cell.get('id')}: {error}") from None
 
         def tolerant(value):
             value = sanitize(value)
-            return TolerantText(value, tolerance) if isinstance(value, str) else value
+            if isinstance(value, dict):  # a figure's description
+                value = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+            return TolerantText(value, rules) if isinstance(value, str) else value
 
         item.sanitize = tolerant
 

@@ -17,8 +17,8 @@ from bs4 import BeautifulSoup
 
 from course import contract
 from course.notebooks import NOTEBOOKS, ROOT
+from helpers.figures import MIME as FIGURE
 
-FIGURE = "application/vnd.course.figure+json"
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 FENCE = re.compile(r"^(```|~~~)")
 

@@ -1,0 +1,126 @@
+"""The one comparison of outputs, for maintainers, students and graders.
+
+Words, integers and numbers without decimals must be the same. A float may differ by one unit of the last
+digit that either text writes. What is bounded by nature (an AUC, a correlation) may not leave its bounds. A
+cell widens that for single numbers with its metadata, and says why:
+
+    tolerance: [{"after": "AUC", "atol": 0.03, "because": "five seeds of a training run move it so far"}]
+
+A rule holds for the floats right of the first match of `after` (a regular expression) in each line; lines
+without a match stay exact. Runs of blanks count as one: tables are aligned to the width of their numbers.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+# A number is not part of a word (fire9), of a version (1.2.3) or of an address (0x7f). Without a point and an
+# exponent it is an integer, and integers are compared as words.
+NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?>\d+\.\d*|\.\d+|\d+)(?>[eE][-+]?\d+)?(?!\w|\.\d)")
+EXACT = re.compile(r"[-+\u2212]?\d+\.?")  # integers, and numbers that NumPy prints as `N.`
+BOUNDED = re.compile(r"\b(AUC|accuracy|correlation|precision|recall|share|silhouette|Rand|trust)", re.I)
+PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A tolerance for the floats after a match in each line; because: why one unit is not enough."""
+
+    after: str
+    rtol: float = 0.0
+    atol: float = 0.0
+    because: str = ""
+
+
+class BadTolerance(ValueError):
+    """Tolerance metadata that is not allowed; the message says what is."""
+
+
+def rules_of(metadata):
+    """The Rules of a cell's metadata; raises BadTolerance with what is allowed.
+
+    The older form, one {"rtol", "atol"} for the whole cell, counts as a rule for every line.
+    """
+    given = metadata.get("tolerance", [])
+    if isinstance(given, dict):
+        given = [{"after": "", "because": "the whole cell", **given}]
+    try:
+        rules = [Rule(**dict(one)) for one in given]
+        for rule in rules:
+            re.compile(rule.after)
+            sizes = (rule.rtol, rule.atol)
+            good = all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in sizes)
+            if not good or not rule.because:
+                raise ValueError
+    except (TypeError, ValueError, re.error):
+        allowed = '[{"after": regular expression, "atol" or "rtol": number >= 0, "because": why}, ...]'
+        raise BadTolerance(f"tolerance: {given!r} is not allowed; give {allowed}") from None
+    return rules
+
+
+def last_unit(number):
+    """One unit of the last digit that is written: 0.01 for '3.14', 1e-7 for '1.23e-05', 1 for '3'."""
+    mantissa, _, exponent = number.lower().partition("e")
+    return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+
+
+def split_numbers(text):
+    """Split a text into its words (blanks collapsed, floats replaced by a mark) and its floats."""
+    floats = []
+
+    def mark(match):
+        if EXACT.fullmatch(match[0]):
+            return match[0]
+        floats.append(match[0].replace("\u2212", "-"))
+        return "\0"
+
+    return " ".join(NUMBER.sub(mark, text).split()), floats
+
+
+def allowed(expected, found, rule=None):
+    """How far two floats, as they are written, may be apart."""
+    unit = min(last_unit(expected), last_unit(found))
+    return max(unit, rule.atol + rule.rtol * abs(float(expected)) if rule else 0.0)
+
+
+def same_number(expected, found, rule=None, bounded=False):
+    """Whether two floats, as they are written, agree."""
+    first, second = float(expected), float(found)
+    if bounded and abs(first) <= 1 < abs(second):
+        return False
+    # the products in `allowed` are rounded, so one unit must not fail by a rounding error of its own
+    return math.isclose(first, second, rel_tol=1e-12, abs_tol=allowed(expected, found, rule) * (1 + 1e-6))
+
+
+def pairs(reference, text, rules=()):
+    """[(expected, found, rule, bounded)] of the floats of two texts, or None where their words differ."""
+    reference, text = PICTURE.sub("picture", reference), PICTURE.sub("picture", text)
+    words, floats = split_numbers(reference)
+    other_words, other_floats = split_numbers(text)
+    if words != other_words:
+        return None
+    governing = [
+        (governed(line, match.start(), rules), bool(BOUNDED.search(line)))
+        for line in reference.splitlines()
+        for match in NUMBER.finditer(line)
+        if not EXACT.fullmatch(match[0])
+    ]
+    return [
+        (expected, found, rule, bounded)
+        for expected, found, (rule, bounded) in zip(floats, other_floats, governing, strict=True)
+    ]
+
+
+def governed(line, place, rules):
+    """The first rule that holds for the number at a place of a line, or None."""
+    for rule in rules:
+        match = re.search(rule.after, line)
+        if match and match.end() <= place:
+            return rule
+    return None
+
+
+def agree(reference, text, rules=()):
+    """Whether a text says the same as the reference."""
+    found = pairs(reference, text, rules)
+    return found is not None and all(same_number(*pair) for pair in found)

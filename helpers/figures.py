@@ -1,0 +1,123 @@
+"""What a figure draws, in words and rounded numbers, so that a comparison of outputs holds figures too.
+
+Titles, labels, scales, legends, named ticks, and for each line, bar, point cloud, area, image or contour its
+count and a few statistics of its data. Fonts, sizes, back ends and versions of matplotlib do not matter.
+"""
+
+import numpy as np
+from matplotlib.category import StrCategoryFormatter
+from matplotlib.colors import to_hex
+from matplotlib.ticker import FixedFormatter
+
+MIME = "application/vnd.course.figure"
+
+
+def describe(figure, data=True):
+    """The description as text, one line per thing drawn. data: False leaves the numbers of the data out.
+
+    Leave them out where an embedding or a training run places points elsewhere on every processor.
+    """
+    lines = [f"figure {figure.get_suptitle()!r}: {len(figure.axes)} axes"]
+    for number, ax in enumerate(figure.axes):
+        lines += [f"axes {number} {part}" for part in _axes(ax, data)]
+    return "\n".join(lines + [f"figure {part}" for legend in figure.legends for part in _legend(legend)])
+
+
+def _axes(ax, data):
+    """The lines of one pair of axes."""
+    title = "".join(ax.get_title(loc) for loc in ("left", "center", "right"))
+    x, y = f"{ax.get_xlabel()!r} {ax.get_xscale()}", f"{ax.get_ylabel()!r} {ax.get_yscale()}"
+    yield f"title {title!r}, x {x}, y {y}"
+    for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
+        if isinstance(axis.get_major_formatter(), (FixedFormatter, StrCategoryFormatter)):
+            yield f"{name} ticks {[label.get_text() for label in axis.get_ticklabels()]}"
+    if ax.get_legend():
+        yield from _legend(ax.get_legend())
+    for line in ax.lines:
+        x, y = (np.ma.filled(np.ma.asarray(values, dtype=float), np.nan) for values in line.get_data())
+        yield f"line {_name(line)}{_color(line.get_color())} {_numbers(data, x=x, y=y)}"
+    yield from _grouped("patch", ax.patches, _corners, data)
+    for collection in ax.collections:
+        yield f"{type(collection).__name__} {_name(collection)}{_numbers(data, **_parts(collection))}"
+    for image in ax.images:
+        pixels = np.asarray(image.get_array(), dtype=float)
+        limits = dict(limits=image.get_clim()) if pixels.ndim == 2 else {}
+        yield f"image {'x'.join(map(str, pixels.shape))} {_numbers(data, value=pixels, **limits)}"
+    texts = [text.get_text() for text in ax.texts if text.get_text()]
+    if texts:
+        yield f"texts {texts if data else len(texts)}"
+
+
+def _legend(legend):
+    """Names of a legend with the colour of each, which belong together."""
+    handles = legend.legend_handles
+    colors = [_color(getattr(h, "get_color", getattr(h, "get_facecolor", lambda: "none"))()) for h in handles]
+    names = [text.get_text() for text in legend.get_texts()]
+    yield f"legend {legend.get_title().get_text()!r}: {[*zip(names, colors, strict=False)]}"
+
+
+def _grouped(kind, artists, values, data):
+    """One line for all artists of a kind that share a label and a colour: the bars of one series."""
+    groups = {}
+    for artist in artists:
+        groups.setdefault((_name(artist), _color(artist.get_facecolor())), []).append(values(artist))
+    for (name, color), found in groups.items():
+        x, y = np.concatenate(found).T
+        yield f"{len(found)} {kind} {name}{color} {_numbers(data, x=x, y=y)}"
+
+
+def _corners(patch):
+    """The corners (k, 2) of a patch in data coordinates."""
+    return patch.get_patch_transform().transform(patch.get_path().vertices)
+
+
+def _parts(collection):
+    """{name: values} of a collection: its points, or the corners of its areas, and its colour values."""
+    if hasattr(collection, "levels"):  # where a contour runs depends on last digits
+        return {"levels": collection.levels, "range": (collection.zmin, collection.zmax)}
+    parts, offsets = {}, np.ma.filled(np.ma.asarray(collection.get_offsets(), dtype=float), np.nan)
+    if offsets.size and np.any(offsets):
+        parts |= {"x": offsets[:, 0], "y": offsets[:, 1]}
+    else:
+        corners = [path.vertices for path in collection.get_paths() if len(path.vertices)]
+        if corners:
+            parts |= dict(zip("xy", np.concatenate(corners).T, strict=True))
+    if collection.get_array() is not None:
+        parts |= {"value": np.ma.filled(np.ma.asarray(collection.get_array(), dtype=float), np.nan).ravel()}
+        parts |= {"limits": collection.get_clim()}
+    return parts
+
+
+def _numbers(data, **named):
+    """Count, extremes, mean, spread and a mean weighted by place of each array; the last sees an order."""
+    count = len(np.ravel(next(iter(named.values())))) if named else 0
+    if not data:
+        return f"{count} points"
+    said = [f"{name} {_statistics(values)}" for name, values in named.items()]
+    return "; ".join([f"{count} points", *said])
+
+
+def _statistics(values):
+    values = np.ravel(np.asarray(values, dtype=float))
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "none"
+    ordered = np.average(values, weights=np.arange(1, len(values) + 1))
+    found = np.array([values.min(), values.max(), values.mean(), values.std(), ordered])
+    found[np.abs(found) < max(1e-6 * np.abs(values).max(), 1e-12)] = 0  # what rounding leaves of a zero
+    return " ".join(f"{value:.2e}" for value in found)
+
+
+def _name(artist):
+    """The label of an artist, or nothing where matplotlib made it up."""
+    label = str(artist.get_label())
+    return "" if label.startswith("_") else f"{label!r} "
+
+
+def _color(color):
+    """A colour as hex; the first one where there are several, nothing where there is none."""
+    try:
+        colors = np.atleast_2d(np.asarray(color)) if not isinstance(color, str) else [color]
+        return to_hex(colors[0], keep_alpha=False) if len(colors) else "none"
+    except (ValueError, TypeError):
+        return "none"

@@ -1,0 +1,148 @@
+"""The description of a figure notices what a reader would, and nothing else."""
+
+import base64
+import io
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from nbconvert import HTMLExporter
+from PIL import Image
+
+from course.check.compare import agree
+from helpers.figures import MIME, describe
+from helpers.plots import show
+
+X = np.linspace(0.1, 5, 40)
+
+
+def draw(**changes):
+    """A figure with one of everything; each change draws one thing differently."""
+    get = {"factor": 1.0, "labels": ("falling", "rising"), "title": "Two curves", "ylabel": "score",
+           "scale": "log", "bars": [3.0, 1.0, 2.0], "names": ["a", "b", "c"], "points": X**2,
+           "pixels": np.outer(X, X), "area": X / 2, "lines": 2, "legend": None, "text": "here",
+           "levels": [1, 2, 3], "errors": [0.1, 0.2, 0.3],
+           "size": (9, 5), "dpi": 80, "font": 10, "colors": ("C0", "C1")} | changes  # fmt: skip
+    with plt.rc_context({"font.size": get["font"], "figure.dpi": get["dpi"]}):
+        figure, ((one, two, three), (four, five, six)) = plt.subplots(2, 3, figsize=get["size"])
+    curves = (np.exp(-X) * get["factor"], X)
+    for curve, label, color in list(zip(curves, get["labels"], get["colors"], strict=True))[: get["lines"]]:
+        one.plot(X, curve, label=label, color=color)
+    one.legend(*([get["legend"]] if get["legend"] else []))
+    one.set(title=get["title"], ylabel=get["ylabel"], xscale=get["scale"])
+    two.bar(get["names"], get["bars"], yerr=get["errors"])
+    three.scatter(X, get["points"], c=get["points"])
+    four.imshow(get["pixels"])
+    five.fill_between(X, 0, get["area"])
+    five.text(1, 1, get["text"])
+    six.contour(get["pixels"], levels=get["levels"])
+    text = describe(figure)
+    plt.close(figure)
+    return text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"factor": 1.05},
+        {"labels": ("rising", "falling")},
+        {"legend": ["rising", "falling"]},
+        {"title": "Two other curves"},
+        {"ylabel": "scores"},
+        {"scale": "linear"},
+        {"bars": [3.0, 2.0, 1.0]},
+        {"bars": [3.0, 1.0, 2.2]},
+        {"names": ["b", "a", "c"]},
+        {"points": X**2.1},
+        {"points": (X**2)[np.random.default_rng(0).permutation(40)]},
+        {"points": -(X**2)},
+        {"pixels": np.outer(X, X[::-1])},
+        {"pixels": np.outer(X, X) + 1},
+        {"area": X / 3},
+        {"lines": 1},
+        {"text": "there"},
+        {"levels": [1, 2]},
+        {"errors": [0.2, 0.4, 0.6]},
+        {"colors": ("C1", "C0")},
+    ],
+    ids=str,
+)
+def test_a_figure_drawn_otherwise_is_noticed(change):
+    assert not agree(draw(), draw(**change))
+
+
+@pytest.mark.parametrize("change", [{"size": (6, 4)}, {"dpi": 200}, {"font": 14}], ids=str)
+def test_sizes_and_fonts_do_not_matter(change):
+    assert draw() == draw(**change)
+
+
+def test_the_last_digits_of_another_processor_do_not_matter():
+    noise = 1 + 1e-6 * np.random.default_rng(1).standard_normal(40)
+    assert agree(draw(), draw(points=X**2 * noise, area=X / 2 * noise, pixels=np.outer(X, X * noise)))
+
+
+def test_zero_up_to_rounding_is_zero():
+    text = []
+    for shift in (1e-17, -3e-17):
+        figure, axis = plt.subplots()
+        axis.plot([-1, 1], [-1 + shift, 1])
+        axis.plot([0, 1], [shift, 0])
+        text.append(describe(figure))
+        plt.close(figure)
+    assert agree(*text)
+
+
+def test_without_its_data_a_figure_still_tells_what_it_is():
+    figure, axis = plt.subplots()
+    axis.scatter(X, X, label="customers")
+    axis.set(title="A map")
+    text = describe(figure, data=False)
+    plt.close(figure)
+    assert "'customers'" in text
+    assert "40 points" in text
+    assert "A map" in text
+    assert "e+00" not in text
+
+
+@pytest.fixture
+def output():
+    """What `show` sends to a notebook, as nbformat stores it."""
+    shell = InteractiveShell.instance()
+    publisher, shell.display_pub = shell.display_pub, CapturingDisplayPublisher()
+    figure, axis = plt.subplots()
+    axis.plot(X, X)
+    show(figure, alt='A straight line through "zero" & <one>,\n the longest one.')
+    (sent,) = shell.display_pub.outputs
+    shell.display_pub = publisher
+    return nbformat.v4.new_output("display_data", data=sent["data"])
+
+
+ALT = 'A straight line through "zero" & <one>, the longest one.'
+
+
+def test_show_sends_a_picture_with_its_text_and_its_description(output):
+    picture = BeautifulSoup(output.data["text/html"], "html.parser").img
+    assert picture["alt"] == output.data["text/plain"] == ALT
+    assert Image.open(io.BytesIO(base64.b64decode(picture["src"].partition(",")[2]))).format == "PNG"
+    assert "40 points" in output.data[MIME]
+    assert not plt.get_fignums()
+
+
+def test_the_exported_page_gives_the_text_to_a_screen_reader(output):
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("show()", outputs=[output])])
+    page = BeautifulSoup(HTMLExporter().from_notebook_node(book)[0], "html.parser")
+    (picture,) = page.select(".jp-OutputArea img")
+    assert picture["alt"] == ALT
+    assert MIME not in str(page)
+
+
+@pytest.mark.parametrize("alt", ["", "too short a text", None, 7])
+def test_show_refuses_a_picture_without_a_text(alt):
+    figure, _ = plt.subplots()
+    with pytest.raises(ValueError, match="say in at least five words"):
+        show(figure, alt=alt)
+    plt.close(figure)
