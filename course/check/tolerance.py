@@ -1,8 +1,8 @@
 """A pytest plug-in: nbval with the course's comparison (course.check.compare), `-p course.check.tolerance`.
 
 nbval compares strings; with this plug-in it compares as the course does, figures by their description too.
-It also notices a dead kernel within a second (nbval alone waits for the whole timeout), starts the notebooks with
-the largest time budget first, and makes kernels import the `helpers` of the folder they stand in.
+It also notices a dead kernel within a second (nbval alone waits for the whole timeout), starts the notebooks
+with the largest time budget first, and makes kernels import the `helpers` of the folder they stand in.
 """
 
 import json
