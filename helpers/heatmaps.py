@@ -4,27 +4,24 @@ Images are uint8 RGB or preprocessed floats, (n, 3, h, w) or one (3, h, w); heat
 Every function raises ValueError where the direction does not fit the features of the network.
 """
 
-import copy
-import math
+import warnings
 from functools import partial
 from itertools import chain, product
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.nn import functional as F
 
-from helpers.networks import BATCH, MEAN, preprocess
+from helpers.lrp import Biased, biased, rules
+from helpers.networks import BATCH, MEAN, evaluation, kept_output, named_layer, preprocessing_of
 
 BOX = tuple(255 * (bound - torch.tensor(MEAN)).view(3, 1, 1) for bound in (0, 1))  # darkest, brightest
-KEEP_SIGN = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout, nn.Identity, nn.Flatten, torch.cat,
-             torch.flatten, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.dropout)
-RELU = (nn.ReLU, F.relu, torch.relu, "relu", "relu_")
 
 
 def _score(network, direction, x):
-    """g (n,) of preprocessed images."""
-    phi = network(x).flatten(1)
+    """g (n,) of preprocessed images, which a first layer that works in place must not overwrite."""
+    phi = network(x.clone()).flatten(1)
     if direction.shape != phi.shape[1:]:
         raise ValueError(f"direction: shape {tuple(direction.shape)} is not allowed; the network gives "
                          f"{phi.shape[1]} features for images of {x.shape[2]}x{x.shape[3]} pixels")
@@ -35,19 +32,29 @@ def _gradient(network, direction, x):
     """dg/dx (n, 3, h, w) with one backward pass for the whole batch: images do not influence each other."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        return torch.autograd.grad(_score(network, direction, x).sum(), x)[0]
+        return _at_least_float32(torch.autograd.grad(_score(network, direction, x).sum(), x)[0])
+
+
+def _at_least_float32(values):
+    """Half precision as float32: squares of pixels and gradients leave its range."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _explain(function, network, direction, images, batch):
-    """Apply function(network, direction, x) to batches of preprocessed images and collect on the CPU."""
-    weight = next(network.parameters())
-    images = images if images.is_floating_point() else preprocess(images)
+    """Apply function(network, direction, x) to batches of preprocessed images and collect on the CPU.
+
+    The network works in evaluation mode meanwhile and gets its mode back; nothing of it is changed.
+    """
+    weight = next(chain(network.parameters(), network.buffers()), torch.empty(0))
+    images = images if images.is_floating_point() else preprocessing_of(network)(images)
     if images.ndim not in (3, 4) or images.shape[-3] != 3:
         raise ValueError(f"images: shape {tuple(images.shape)} is not allowed; give ([n,] 3, height, width)")
     direction = torch.as_tensor(direction).to(weight)
     parts = images.reshape(-1, *images.shape[-3:]).to(weight).split(batch)
-    result = torch.cat([function(network, direction, part.contiguous(memory_format=torch.channels_last)).cpu()
-                        for part in parts])
+    with evaluation(network):
+        result = torch.cat([
+            function(network, direction, part.contiguous(memory_format=torch.channels_last)).detach().cpu()
+            for part in parts])
     return result if images.ndim == 4 else result[0]
 
 
@@ -76,7 +83,8 @@ def _summed_gradient(network, direction, points, weights, batch):
     points = chain([point], points)
     for part in weights.to(point).split(max(1, batch // len(point))):
         slopes = _gradient(network, direction, torch.cat([next(points) for _ in part]))
-        total = total + torch.einsum("k,knchw->nchw", part, slopes.unflatten(0, (len(part), len(point))))
+        slopes = slopes.unflatten(0, (len(part), len(point)))
+        total = total + torch.einsum("k,knchw->nchw", part.to(slopes), slopes)
     return total
 
 
@@ -140,90 +148,40 @@ def occlusion(network, direction, images, patch=16, stride=None, fill=0.0, batch
         return _explain(occlude, network, direction, images, batch)
 
 
-class _Gate(torch.autograd.Function):
-    """Forward z, backward through z_up * [z / z_up].detach(), where z > 0; nothing flows where z <= 0."""
+def grad_cam(network, direction, images, layer, batch=BATCH):
+    """Maps of a layer weighted by the mean of their gradients, the negative part dropped, enlarged to pixels.
 
-    @staticmethod
-    def forward(ctx, z_up, z):
-        smallest = torch.finfo(z.dtype).tiny  # z <= z_up, but for rounding: the ratio stays between 0 and 1
-        ctx.save_for_backward((z.clamp(min=0) / z_up.clamp(min=smallest)).clamp_(max=1))
-        return z
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.saved_tensors[0], None
-
-
-class Biased(nn.Module):
-    """A layer whose forward pass is that of `layer` and whose backward pass favours positive contributions.
-
-    w_up = w + gamma max(0, w), b_up likewise, z = z_up [z / z_up].detach(). Inputs below zero meet
-    w + gamma min(0, w) instead, so that z_up >= z always (the generalised gamma rule, arXiv:2103.10504).
+    layer: name of a convolution or block whose output is (n, maps, h, w), see network.named_modules().
+    Raises ValueError for a layer that the network has not or whose output is no map. arXiv:1610.02391.
     """
+    module = named_layer(network, layer)
 
-    def __init__(self, layer, gamma, negative_inputs):
-        super().__init__()
-        self.layer, self.up, self.down = layer, copy.deepcopy(layer), None
-        with torch.no_grad():
-            for value in self.up.parameters():
-                value += gamma * value.clamp(min=0)
-            if negative_inputs:
-                self.down = copy.deepcopy(layer)
-                self.down.weight += gamma * self.down.weight.clamp(max=0)
-                self.down.bias = None
+    def weigh(network, direction, x):
+        with torch.enable_grad(), kept_output(module) as outputs:
+            score = _score(network, direction, x.detach().requires_grad_())
+            maps = outputs[-1]
+            if maps.ndim != 4:
+                raise ValueError(f"layer: {layer!r} gives {tuple(maps.shape)}, not maps (n, maps, h, w)")
+            slopes = torch.autograd.grad(score.sum(), maps)[0]
+        mixed = (slopes.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).clamp(min=0)
+        return F.interpolate(_at_least_float32(mixed), x.shape[2:], mode="bilinear")[:, 0]
 
-    def forward(self, x):
-        with torch.no_grad():
-            z = self.layer(x)
-        z_up = self.up(x) if self.down is None else self.up(x.clamp(min=0)) + self.down(x.clamp(max=0))
-        return _Gate.apply(z_up, z)
-
-
-def _roles(network):
-    """{convolution or linear layer: (it reads pixels, a ReLU follows, its inputs may be negative)}."""
-    modules, roles, positive = dict(network.named_modules()), {}, {}
-    for node in fx.symbolic_trace(network).graph.nodes:
-        kind = type(modules[node.target]) if node.op == "call_module" else node.target
-        inputs = node.all_input_nodes
-        positive[node] = kind in RELU or (kind in KEEP_SIGN and all(positive[other] for other in inputs))
-        if kind in (nn.Conv2d, nn.Linear):
-            followers = [type(modules[n.target]) if n.op == "call_module" else n.target for n in node.users]
-            relu = bool(followers) and all(follower in RELU for follower in followers)
-            roles[node.target] = inputs[0].op == "placeholder", relu, not positive[inputs[0]]
-    return roles
-
-
-def biased(network, gamma=0.25):
-    """A copy of the network with the same forward pass whose gradient times input is LRP-gamma.
-
-    gamma: a number >= 0, or a function of the depth, from 0 (first layer) to 1 (last). The layer that reads
-    the pixels and layers without a ReLU behind them keep their weights (LRP-0): there z may have any sign
-    and z / z_up any size. Raises ValueError for another gamma. Montavon et al., LNCS 11700:193 (2019).
-    """
-    clone = copy.deepcopy(network).eval().requires_grad_(False)
-    for module in clone.modules():
-        if isinstance(module, nn.ReLU):
-            module.inplace = False
-    roles = _roles(clone)
-    for index, (name, (pixels, relu, negative)) in enumerate(roles.items()):
-        value = gamma(index / max(len(roles) - 1, 1)) if callable(gamma) else gamma
-        if not 0 <= value < math.inf:
-            raise ValueError(f"gamma: {value!r} is not allowed; give a finite number of at least 0")
-        if relu and not pixels:
-            parent, _, last = name.rpartition(".")
-            layer = clone.get_submodule(name)
-            setattr(clone.get_submodule(parent), last, Biased(layer, value, negative))
-    return clone
+    return _explain(weigh, network, direction, images, batch)
 
 
 def relevance(network, direction, images, gamma=0.25, box=None, batch=BATCH):
     """LRP-gamma: gradient times input of the biased copy; `network` may be biased already.
 
     box: (darkest, brightest) pixel, each (3, 1, 1), for the z^B rule at the pixels (arXiv:1512.02479), for
-    example `heatmaps.BOX`; None for the plain rule, which gives a black pixel the relevance of its contrast
-    to the mean colour.
+    example `heatmaps.BOX` for the course's networks; None for the plain rule, which gives a black pixel the
+    relevance of its contrast to the mean colour. `lrp.rules(network)` lists the rule of each layer.
+    Raises ValueError where a layer has no rule; warns where gamma reaches no layer.
     """
     if not any(isinstance(module, Biased) for module in network.modules()):
+        chosen = rules(network)
+        if gamma and not any(rule.startswith("gamma") for rule in chosen.values()):
+            warnings.warn("gamma: reaches no layer of this network, so this is gradient times input: "
+                          f"{chosen}", stacklevel=2)
         network = biased(network, gamma)
     if box is None:
         return gradient_times_input(network, direction, images, batch)
@@ -232,19 +190,19 @@ def relevance(network, direction, images, gamma=0.25, box=None, batch=BATCH):
 
 def _boxed(box, network, direction, x):
     """z^B: R_i = sum_j (x_i w_ij - l_i w+_ij - h_i w-_ij) / (the same summed over i) R_j."""
-    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
-    kept = []
-    hook = first.register_forward_hook(lambda _, inputs, z: kept.append(z))
-    try:
-        with torch.enable_grad():
-            score = _score(network, direction, x.detach().requires_grad_())
-    finally:
-        hook.remove()
-    upper = torch.autograd.grad(score.sum(), kept[0])[0] * kept[0].detach()
+    first = next(module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear)))
+    with torch.enable_grad(), kept_output(first, inputs=True) as kept:
+        score = _score(network, direction, x.detach().requires_grad_())
+    pixels, output = kept[0]
+    if not isinstance(first, nn.Conv2d) or not torch.equal(pixels, x):
+        raise ValueError("box: the first layer that reads the pixels is no convolution; allowed is box=None")
+    upper = torch.autograd.grad(score.sum(), output)[0] * output.detach()
     leaves = [leaf.detach().requires_grad_() for leaf in (x, *(bound.to(x).expand_as(x) for bound in box))]
     weights = first.weight, first.weight.clamp(min=0), first.weight.clamp(max=0)
-    convolve = partial(F.conv2d, stride=first.stride, padding=first.padding, dilation=first.dilation)
-    z, low, high = (convolve(leaf, weight) for leaf, weight in zip(leaves, weights, strict=True))
-    z = z - low - high  # at least 0 inside the box; where it is 0, so is every contribution to it
-    gradients = torch.autograd.grad(z, leaves, upper / torch.where(z > 0, z, 1).detach())
+    unbiased = {} if first.bias is None else {"bias": torch.zeros_like(first.bias)}
+    with torch.enable_grad():
+        z, low, high = (torch.func.functional_call(first, {"weight": weight, **unbiased}, leaf)
+                        for leaf, weight in zip(leaves, weights, strict=True))
+        z = z - low - high  # at least 0 inside the box; where it is 0, so is every contribution to it
+        gradients = torch.autograd.grad(z, leaves, upper / torch.where(z > 0, z, 1).detach())
     return sum(leaf.detach() * gradient for leaf, gradient in zip(leaves, gradients, strict=True)).sum(1)

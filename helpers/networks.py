@@ -1,16 +1,17 @@
 """Pretrained feature extractors: weights, preprocessing, batched features, difference of means."""
 
 import contextlib
+import difflib
 import hashlib
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 
 from helpers import datasets, files
 
@@ -24,25 +25,89 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def load_network(name="squeezenet1_1", weights="imagenet"):
-    """Return the convolutional part of a network: evaluation mode, frozen, no in-place ReLU, channels-last.
+    """Return a pretrained network: evaluation mode, frozen, no in-place activation, channels-last.
 
-    name: "squeezenet1_1" (224x224 pixels give 512 maps of 13x13) or "vgg16" (512 maps of 7x7).
-    weights: "imagenet", or None for untrained ones. Raises ValueError for other values of either.
-    Sources: arXiv:1602.07360, arXiv:1409.1556.
+    name: "squeezenet1_1" (224x224 pixels give 512 maps of 13x13) or "vgg16" (512 maps of 7x7), convolutional
+    part only; or any other classification network of torchvision, whole, to be used with `layer=`.
+    weights: "imagenet" (torchvision's default ones, downloaded, for the others), or None for untrained ones.
+    The preprocessing that belongs to the weights goes with the network (`preprocessing_of`).
+    Raises ValueError for other values of either. Sources: arXiv:1602.07360, arXiv:1409.1556.
     """
     from torchvision import models
 
-    if name not in NETWORKS:
-        raise ValueError(f"network: {name!r} is not known; allowed are {' and '.join(map(repr, NETWORKS))}")
+    allowed = (*NETWORKS, *sorted(set(models.list_models(module=models)) - set(NETWORKS)))
+    if name not in allowed:
+        raise ValueError(f"network: {name!r} is not known; allowed are {' and '.join(map(repr, NETWORKS))}, "
+                         f"and of torchvision {', '.join(allowed[2:])}")
     if weights not in ("imagenet", None):
         raise ValueError(f"weights: {weights!r} is not known; allowed are 'imagenet' and None (untrained)")
-    network = getattr(models, name)(weights=None).features
-    if weights:
-        network.load_state_dict({"squeezenet1_1": _squeezenet_weights, "vgg16": _vgg16_weights}[name]())
+    if name in NETWORKS:
+        network, own = getattr(models, name)(weights=None).features, preprocess
+        if weights:
+            network.load_state_dict({"squeezenet1_1": _squeezenet_weights, "vgg16": _vgg16_weights}[name]())
+    else:
+        default = models.get_model_weights(name).DEFAULT
+        network = models.get_model(name, weights=default if weights else None)
+        own = partial(normalised, mean=default.transforms().mean, std=default.transforms().std)
     for module in network.modules():
-        if isinstance(module, nn.ReLU):
-            module.inplace = False  # an in-place ReLU overwrites what a hook or a second pass still needs
+        module.preprocess = own  # on every part, so that a slice or a new head on top knows it too
+        if getattr(module, "inplace", False):
+            module.inplace = False  # in place it would overwrite what a hook or a second pass still needs
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def normalised(images, mean, std):
+    """uint8 (n, 3, h, w) RGB -> float32, (x / 255 - mean) / std: what torchvision's own weights expect."""
+    preprocess(images)  # refuses other types and shapes
+    mean, std = (torch.tensor(value, device=images.device).view(3, 1, 1) for value in (mean, std))
+    return (images.float() / 255 - mean) / std
+
+
+def preprocessing_of(network):
+    """The function from uint8 images to floats that belongs to a network's weights.
+
+    It is the attribute `preprocess` of the network or of one of its parts, as `load_network` sets it. Raises
+    ValueError where there is none: a wrong mean or scale gives features that look right and are not.
+    """
+    for module in network.modules():
+        if callable(getattr(module, "preprocess", None)):
+            return module.preprocess
+    raise ValueError("network: its preprocessing is not known; set network.preprocess to a function from "
+                     "uint8 images to floats, such as networks.preprocess, or give float images")
+
+
+@contextlib.contextmanager
+def evaluation(network):
+    """The network in evaluation mode for as long as the block lasts; each part's own mode afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield network
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def named_layer(network, name):
+    """The part of a network with this name; ValueError with the nearest names where it has none."""
+    parts = dict(network.named_modules())
+    if name not in parts or name == "":
+        close = difflib.get_close_matches(str(name), parts, 3, 0.3) or list(parts)[1:4]
+        raise ValueError(f"layer: {name!r} is not known; allowed are names of network.named_modules(), such "
+                         f"as {', '.join(map(repr, close))}")
+    return parts[name]
+
+
+@contextlib.contextmanager
+def kept_output(module, inputs=False):
+    """A list that collects what the module gives at each call, or (first input, output)."""
+    kept = []
+    hook = module.register_forward_hook(
+        lambda _, given, output: kept.append((given[0].detach().clone(), output) if inputs else output))
+    try:
+        yield kept
+    finally:
+        hook.remove()
 
 
 def _squeezenet_weights():
@@ -131,19 +196,20 @@ def preprocess(images):
     return images.float() - 255 * torch.tensor(MEAN, device=images.device).view(3, 1, 1)
 
 
-def features(network, images, batch=BATCH, cache=True):
-    """Flattened activations of the last layer, (n, d) float32 array, one row per image.
+def features(network, images, batch=BATCH, cache=True, layer=None):
+    """Flattened activations of a layer, (n, d) float32 array, one row per image.
 
     images: paths of photographs (decoded while the network computes), uint8 (n, 3, h, w), or float images
-    that are preprocessed already. cache: keep the result in the data cache under a key made of the images'
-    contents, the weights and the code version, so that no notebook computes it twice.
-    Raises ValueError for no images, and as `read_image` and `preprocess` do.
+    that are preprocessed already. layer: a name of network.named_modules(), None for what the network gives.
+    cache: keep the result in the data cache under a key made of the images' contents, the weights and the
+    code version, so that no notebook computes it twice. The network is left as it was, its mode included.
+    Raises ValueError for no images, an unknown layer or preprocessing, and as `read_image` does.
     """
     images = images if isinstance(images, torch.Tensor) else [Path(path) for path in images]
     if len(images) == 0:
         raise ValueError("images: an empty list is not allowed; give at least one")
     if cache:
-        file = files.cache_folder() / "features" / f"{_cache_key(network, images)}.npy"
+        file = files.cache_folder() / "features" / f"{_cache_key(network, images, layer)}.npy"
         try:
             result = np.load(file)
             os.utime(file)
@@ -152,22 +218,30 @@ def features(network, images, batch=BATCH, cache=True):
             pass
         except (OSError, ValueError, EOFError) as error:
             files.LOG.warning("features: cache file %s is not readable (%s); it is made again", file, error)
-    place, rows = next(network.parameters()).device, []
     batches = images.split(batch) if isinstance(images, torch.Tensor) else image_batches(images, batch)
-    with torch.inference_mode():
-        for part in batches:
-            part = part if part.is_floating_point() else preprocess(part)
-            part = part.to(place, memory_format=torch.channels_last)
-            rows.append(network(part).flatten(1).float().cpu().numpy())
-    result = np.concatenate(rows)
+    module = network if layer is None else named_layer(network, layer)
+    result = np.concatenate(list(_activations(network, batches, module)))
     if cache:
         _write_cache(file, result)
     return result
 
 
-def _cache_key(network, images):
-    """Content hash of images, weights and layers: equal keys mean equal features."""
-    digest = hashlib.sha256(f"{VERSION} {SIZE} {network}".encode())
+def _activations(network, batches, module):
+    """Yield what a module of the network gives for each batch, flattened, as float32 arrays."""
+    weight = next(network.parameters())
+    with torch.inference_mode(), evaluation(network), kept_output(module) as kept:
+        for part in batches:
+            part = part if part.is_floating_point() else preprocessing_of(network)(part)
+            network(part.clone().to(weight, memory_format=torch.channels_last))
+            yield kept.pop().flatten(1).float().cpu().numpy()
+            kept.clear()
+
+
+def _cache_key(network, images, layer):
+    """Content hash of images, weights, layers and preprocessing: equal keys mean equal features."""
+    own = "" if isinstance(images, torch.Tensor) and images.is_floating_point() else preprocessing_of(network)
+    how = "" if own in ("", preprocess) else getattr(own, "keywords", own)
+    digest = hashlib.sha256(f"{VERSION} {SIZE} {network}{layer or ''}{how}".encode())
     for value in network.state_dict().values():
         digest.update(value.cpu().contiguous().numpy())
     if isinstance(images, torch.Tensor):

@@ -138,8 +138,8 @@ def test_networks_are_frozen_and_safe(untrained):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match=r"^network: 'alexnet' is not known; allowed are 'squeezenet1_1'"):
-        load_network("alexnet")
+    with pytest.raises(ValueError, match=r"^network: 'lexnet' is not known; allowed are 'squeezenet1_1'"):
+        load_network("lexnet")
     with pytest.raises(ValueError, match=r"^weights: 'random' is not known; allowed are 'imagenet' and None"):
         load_network(weights="random")
 
@@ -244,6 +244,7 @@ def test_features_are_the_flattened_last_maps(untrained, photographs):
 def test_the_cache_knows_content_and_weights(photographs, tmp_path, monkeypatch):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 2, 9, stride=40))
+    network.preprocess = preprocess
     calls = []
     network.register_forward_hook(lambda *args: calls.append(1))
 
@@ -275,6 +276,7 @@ def test_the_cache_knows_content_and_weights(photographs, tmp_path, monkeypatch)
 
 def test_a_broken_or_read_only_cache_costs_only_time(photographs, tmp_path, monkeypatch, caplog):
     network = nn.Sequential(nn.Conv2d(3, 2, 9, stride=40)).requires_grad_(False)
+    network.preprocess = preprocess
     expected = features(network, photographs[:2])
     stored = next((tmp_path / "cache" / "features").iterdir())
     stored.write_bytes(stored.read_bytes()[:100])

@@ -1,0 +1,246 @@
+"""LRP-gamma as gradient times input of a changed copy: the rule for each layer, and the copy.
+
+Rules: Montavon et al., LNCS 11700:193 (2019); for inputs and outputs of any sign arXiv:2103.10504.
+"""
+
+import copy
+import math
+import operator
+from collections import Counter
+
+import torch
+from torch import fx, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+RELU = (nn.ReLU, F.relu, torch.relu, "relu", "relu_")
+OTHER_ACTIVATIONS = (nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
+                     nn.Hardswish, nn.Hardtanh, nn.Tanh, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.mish,
+                     F.hardswish, F.hardtanh, torch.tanh, "tanh")
+SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, F.dropout, F.dropout2d)  # in evaluation mode
+KEEP_SIGN = (*SAME, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten,
+             torch.cat, torch.flatten, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d,
+             "flatten", "mean", "view", "reshape", "contiguous")
+SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
+LINEAR = (*SUMS, nn.ZeroPad2d, nn.Unflatten, torch.mean, torch.unsqueeze, operator.getitem, getattr, "size",
+          "permute", "transpose", "unsqueeze", "squeeze")
+OUT_OF_PLACE = {operator.iadd: operator.add, "relu_": "relu", "add_": "add"}
+
+
+class _Gate(torch.autograd.Function):
+    """Forward z, backward through z_up * [z / z_up].detach(), where z > 0; nothing flows where z <= 0."""
+
+    @staticmethod
+    def forward(ctx, z_up, z):
+        smallest = torch.finfo(z.dtype).tiny  # z <= z_up, but for rounding: the ratio stays between 0 and 1
+        ctx.save_for_backward((z.clamp(min=0) / z_up.clamp(min=smallest)).clamp_(max=1))
+        return z
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0], None
+
+
+class _Pass(torch.autograd.Function):
+    """Forward f(z), backward through z * [f(z) / z].detach(): relevance passes an activation unchanged."""
+
+    @staticmethod
+    def forward(ctx, z, value):
+        ctx.save_for_backward(torch.where(z == 0, 0, value / torch.where(z == 0, 1, z)))
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0], None
+
+
+class Biased(nn.Module):
+    """A layer whose forward pass is that of `layer` and whose backward pass favours positive contributions.
+
+    w_up = w + gamma max(0, w), b_up likewise, z = z_up [z / z_up].detach(). Inputs below zero meet
+    w + gamma min(0, w) instead, so that z_up >= z always. both_signs: outputs below zero, which a ReLU would
+    drop, favour negative contributions in the same way.
+    """
+
+    def __init__(self, layer, gamma, negative_inputs, both_signs=False):
+        super().__init__()
+        self.layer, self.both_signs = layer, both_signs
+        self.up, self.down = copy.deepcopy(layer), None
+        with torch.no_grad():
+            for value in self.up.parameters():
+                value += gamma * value.clamp(min=0)
+            if negative_inputs or both_signs:
+                self.down = copy.deepcopy(layer)
+                for value in self.down.parameters():
+                    value += gamma * value.clamp(max=0)
+
+    def forward(self, x):
+        with torch.no_grad():
+            z = self.layer(x)
+        if self.down is None:
+            return _Gate.apply(self.up(x), z)
+        positive, negative = x.clamp(min=0), x.clamp(max=0)
+        result = _Gate.apply(self.up(positive) + _without_bias(self.down, negative), z)
+        if self.both_signs:
+            z_down = self.down(positive) + _without_bias(self.up, negative)
+            result = torch.where(z < 0, -_Gate.apply(-z_down, -z), result)
+        return result
+
+
+class Passing(nn.Module):
+    """An activation that hands on relevance as it is: f(z) forward, z [f(z) / z].detach() backward."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, z, *args, **kwargs):
+        with torch.no_grad():
+            value = self.activation(z.clone(), *args, **kwargs)
+        return _Pass.apply(z, value)
+
+
+def _without_bias(layer, x):
+    """The layer's output without its bias."""
+    if layer.bias is None:
+        return layer(x)
+    return torch.func.functional_call(layer, {"bias": torch.zeros_like(layer.bias)}, x)
+
+
+def rules(network):
+    """{layer: rule} for every layer with weights: what `biased` does with it.
+
+    Raises ValueError, with kinds and counts, for operations through which relevance cannot be traced.
+    """
+    clone, graph, _ = _prepared(network)
+    return {node.target: rule for node, rule, _ in _rules(graph, clone)}
+
+
+def biased(network, gamma=0.25):
+    """A copy of the network with the same forward pass whose gradient times input is LRP-gamma.
+
+    gamma: a number >= 0, or a function of the depth, from 0 (first layer) to 1 (last). Batch normalisation is
+    folded into the layer before it. Layers in front of an activation get the gamma rule; the layer that reads
+    the pixels and layers with none behind them keep their weights (LRP-0): there z may have any sign and
+    z / z_up any size. Raises ValueError for another gamma, and as `rules` does.
+    """
+    clone, graph, changed = _prepared(network)
+    chosen = _rules(graph, clone)
+    for index, (node, rule, negative) in enumerate(chosen):
+        value = gamma(index / max(len(chosen) - 1, 1)) if callable(gamma) else gamma
+        if not 0 <= value < math.inf:
+            raise ValueError(f"gamma: {value!r} is not allowed; give a finite number of at least 0")
+        if rule.startswith("gamma"):
+            layer = clone.get_submodule(node.target)
+            _replace(clone, node.target, Biased(layer, value, negative, rule == "gamma, both signs"))
+    for node in graph.nodes:
+        if _kind(node, clone) in OTHER_ACTIVATIONS:
+            changed |= _pass_relevance(graph, clone, node)
+    return fx.GraphModule(clone, graph) if changed else clone
+
+
+def _prepared(network):
+    """(copy, its graph, whether that changed): out of place, one module per use, normalisation folded."""
+    clone, changed = copy.deepcopy(network).eval().requires_grad_(False), False
+    for module in clone.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False
+    try:
+        graph = fx.Tracer().trace(clone)
+    except Exception as error:  # control flow that depends on data, and what else cannot be traced
+        raise ValueError(f"network: its forward pass cannot be traced ({error}); use integrated_gradients or "
+                         "smooth_grad".replace("\n", " ")) from None
+    used = set()
+    for node in graph.nodes:
+        if node.op in ("call_function", "call_method"):
+            if node.target in OUT_OF_PLACE:
+                node.target, changed = OUT_OF_PLACE[node.target], True
+            if node.kwargs.get("inplace"):
+                node.kwargs, changed = {**node.kwargs, "inplace": False}, True
+        elif node.op == "call_module":
+            if node.target in used and list(clone.get_submodule(node.target).parameters()):
+                copied = f"{node.target.replace('.', '_')}_again_{node.name}"
+                clone.add_module(copied, copy.deepcopy(clone.get_submodule(node.target)))
+                node.target, changed = copied, True
+            used.add(node.target)
+    graph.lint()
+    _fold(graph, clone)
+    return clone, graph, changed
+
+
+def _fold(graph, clone):
+    """Fold every batch normalisation into the layer before it where nothing else reads that layer."""
+    for node in graph.nodes:
+        norm = _kind(node, clone)
+        before = node.all_input_nodes[0] if node.all_input_nodes else None
+        if norm in NORMS and _kind(before, clone) in WEIGHTED and len(before.users) == 1:
+            layer, scale = clone.get_submodule(before.target), clone.get_submodule(node.target)
+            if scale.running_mean is None:
+                raise ValueError(f"network: {node.target} normalises by the batch even in evaluation mode; "
+                                 "give a network with running statistics (track_running_stats=True)")
+            fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
+            _replace(clone, before.target, fuse(layer, scale).requires_grad_(False))
+            _replace(clone, node.target, nn.Identity())
+
+
+def _kind(node, clone):
+    """The type of the module, or the function or method that a node calls."""
+    if node is None or node.op not in ("call_module", "call_function", "call_method"):
+        return None
+    return type(clone.get_submodule(node.target)) if node.op == "call_module" else node.target
+
+
+def _followers(node, clone):
+    """Kinds of what reads a node's result, identities looked through."""
+    return [kind for user in node.users for kind in
+            (_followers(user, clone) if _kind(user, clone) in SAME else [_kind(user, clone)])]
+
+
+def _rules(graph, clone):
+    """[(node, rule, may its inputs be negative)] of the layers with weights; ValueError as in `rules`."""
+    found, positive, unknown = [], {}, Counter()
+    for node in graph.nodes:
+        kind, inputs = _kind(node, clone), node.all_input_nodes
+        positive[node] = kind in RELU or (kind in (*KEEP_SIGN, *SUMS) and all(positive[n] for n in inputs)
+                                          and not (kind in SUMS and len(inputs) < 2))
+        if kind in WEIGHTED:
+            after = _followers(node, clone)
+            if inputs[0].op == "placeholder":
+                rule = "LRP-0: reads the pixels"
+            elif after and all(follower in RELU for follower in after):
+                rule = "gamma"
+            elif after and all(follower in (*RELU, *OTHER_ACTIVATIONS) for follower in after):
+                rule = "gamma, both signs"
+            else:
+                rule = "LRP-0: no activation follows"
+            found.append((node, rule, not positive[inputs[0]]))
+        elif not (kind is None or kind in (*RELU, *OTHER_ACTIVATIONS, *KEEP_SIGN, *LINEAR, *NORMS)
+                  or getattr(kind, "__name__", "") == "stochastic_depth"
+                  or (kind in (operator.mul, operator.truediv) and len(inputs) == 1)):
+            unknown[getattr(kind, "__name__", str(kind))] += 1
+    if unknown:
+        named = ", ".join(f"{name} ({count})" for name, count in unknown.items())
+        raise ValueError(f"network: relevance has no rule for {named}; use integrated_gradients, "
+                         "smooth_grad, grad_cam or occlusion for this network")
+    return found
+
+
+def _pass_relevance(graph, clone, node):
+    """Exchange an activation for its Passing twin; True where that changed the graph."""
+    if node.op == "call_module":
+        _replace(clone, node.target, Passing(clone.get_submodule(node.target)))
+        return False
+    function = node.target if callable(node.target) else getattr(torch, node.target)
+    clone.add_module(name := f"passing_{node.name}", Passing(function))
+    with graph.inserting_before(node):
+        new = graph.call_module(name, node.args, node.kwargs)
+    node.replace_all_uses_with(new)
+    graph.erase_node(node)
+    return True
+
+
+def _replace(network, name, module):
+    parent, _, last = name.rpartition(".")
+    setattr(network.get_submodule(parent), last, module)
