@@ -4,24 +4,20 @@ import contextlib
 import difflib
 import hashlib
 import os
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from helpers import datasets, files
+from helpers.images import BATCH, SIZE, class_folders, image_batches, load_images, read_image
 
 NETWORKS = ("squeezenet1_1", "vgg16")
-SIZE = 224  # pixels a side, what both networks were trained on
 MEAN = (0.48235, 0.45882, 0.40784)  # RGB in 0..1; the standard deviation is 1/255 in every channel
 CACHED_FILES = 12
 VERSION = 1  # part of the cache key: raise it when decoding, preprocessing or an architecture changes
-BATCH = 8  # on a CPU larger batches fall out of the cache and are slower per image
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+__all__ = ["class_folders", "image_batches", "load_images", "read_image"]  # of helpers.images, for notebooks
 
 
 def load_network(name="squeezenet1_1", weights="imagenet"):
@@ -149,40 +145,6 @@ def _vgg16_weights():
             if not key.startswith("classifier")}
 
 
-def read_image(path, size=SIZE):
-    """Decode one photograph: uint8 (3, size, size) in RGB, bilinearly resized, channels-last in memory.
-
-    Raises ValueError naming the file where it does not decode, is not RGB or has a side under 16 pixels.
-    """
-    try:
-        with Image.open(path) as image:
-            mode, sides = image.mode, image.size
-            if mode == "RGB" and min(sides) >= 16:
-                return torch.from_numpy(np.array(image.resize((size, size), Image.BILINEAR))).permute(2, 0, 1)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"image: '{path}' does not decode ({error}); allowed are photographs") from None
-    if mode != "RGB":
-        raise ValueError(f"image: '{path}' has mode {mode!r}; allowed is 'RGB', three channels of 8 bits")
-    raise ValueError(f"image: '{path}' has {sides[0]}x{sides[1]} pixels; allowed are at least 16x16")
-
-
-def image_batches(paths, batch=BATCH, size=SIZE, threads=2):
-    """Yield uint8 (b, 3, size, size) tensors while threads decode the next two batches."""
-    paths, waiting = list(paths), deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(paths) + 2 * batch, batch):
-            waiting.append([pool.submit(read_image, path, size) for path in paths[start:start + batch]])
-            if len(waiting) > 2 and (ready := waiting.popleft()):
-                yield torch.stack([future.result().permute(1, 2, 0) for future in ready]).permute(0, 3, 1, 2)
-
-
-def load_images(paths, size=SIZE):
-    """Decode photographs in threads: uint8 (n, 3, size, size), RGB; errors as in `read_image`."""
-    return torch.cat(list(image_batches(paths, 32, size)))
-
-
 def preprocess(images):
     """uint8 (n, 3, h, w) or (3, h, w) RGB -> float32, zero-mean per channel, on a scale of 255.
 
@@ -266,21 +228,6 @@ def _write_cache(file, array):
             partial.unlink(missing_ok=True)
         for old in sorted(file.parent.glob("*.npy"), key=os.path.getmtime)[:-CACHED_FILES]:
             old.unlink(missing_ok=True)
-
-
-def class_folders(root):
-    """Photographs of your own: `root` holds one folder per class; returns (paths, class names), sorted.
-
-    Raises ValueError where there are fewer than two classes or a class has no photograph.
-    """
-    found = {folder.name: sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-             for folder in sorted(Path(root).iterdir()) if folder.is_dir()}
-    empty = [name for name, paths in found.items() if not paths]
-    if len(found) < 2 or empty:
-        problem = f"no photograph in {empty}" if empty else f"{len(found)} class folders {list(found)}"
-        raise ValueError(f"root: '{root}' has {problem}; allowed are two or more folders with photographs")
-    names = np.repeat(list(found), [len(paths) for paths in found.values()])
-    return [path for paths in found.values() for path in paths], names
 
 
 def difference_of_means(first, second):

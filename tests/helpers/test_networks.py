@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from helpers import datasets, files, networks
+from helpers import datasets, files, images, networks
 from helpers.networks import difference_of_means, features, load_images, load_network, preprocess, read_image
 
 
@@ -175,7 +175,7 @@ def test_decoding_overlaps_with_the_network(photographs, monkeypatch):
             second.set()
         return read(path, size)
 
-    monkeypatch.setattr(networks, "read_image", watched)
+    monkeypatch.setattr(images, "read_image", watched)
     batches = networks.image_batches(photographs, batch=2)
     next(batches)
     assert second.wait(10)
@@ -184,11 +184,14 @@ def test_decoding_overlaps_with_the_network(photographs, monkeypatch):
 
 def save_bad(folder, kind):
     path = folder / f"bad {kind}.jpg"
-    if kind in ("L", "CMYK"):
+    if kind == "CMYK":
         picture().convert(kind).save(path)
-    elif kind in ("RGBA", "P"):
-        path = path.with_suffix(".png")
-        picture().convert(kind).save(path)
+    elif kind in ("RGBA", "I;16", "LA", "F"):
+        path = path.with_suffix(".tif")
+        image = picture().convert({"RGBA": "RGBA", "LA": "LA"}.get(kind, "L")).convert(kind)
+        if "A" in kind:
+            image.putpixel((3, 3), (9,) * (len(kind) - 1) + (99,))
+        image.save(path)
     elif kind == "1x1":
         picture().resize((1, 1)).save(path)
     elif kind == "text":
@@ -200,14 +203,15 @@ def save_bad(folder, kind):
 
 
 @pytest.mark.parametrize(("kind", "message"), [
-    ("L", "has mode 'L'; allowed is 'RGB'"), ("RGBA", "has mode 'RGBA'; allowed is 'RGB'"),
-    ("P", "has mode 'P'; allowed is 'RGB'"), ("CMYK", "has mode 'CMYK'; allowed is 'RGB'"),
+    ("RGBA", "has mode 'RGBA'; allowed is 'RGB', three channels of 8 bits: put it on a background"),
+    ("LA", "put it on a background"), ("I;16", "scale its 16 bits to 8"), ("F", "scale its values to 8 bits"),
+    ("CMYK", "has mode 'CMYK'; allowed is 'RGB', three channels of 8 bits: save it as RGB with its colour"),
     ("1x1", "has 1x1 pixels; allowed are at least 16x16"), ("truncated", "does not decode"),
     ("zero-byte", "does not decode"), ("text", "does not decode")])
 def test_bad_images_are_named(tmp_path, photographs, untrained, kind, message):
     path = save_bad(tmp_path, kind)
     calls = [lambda: read_image(path), lambda: load_images([*photographs, path])]
-    if kind in ("L", "truncated"):
+    if kind in ("LA", "truncated"):
         calls.append(lambda: features(untrained, [path, *photographs[:1]]))
     for call in calls:
         with pytest.raises(ValueError, match=r"^image: '.*bad " + kind) as error:
@@ -235,8 +239,8 @@ def test_features_are_the_flattened_last_maps(untrained, photographs):
     raw = load_images(paths)
     with torch.no_grad():
         expected = torch.cat([untrained(preprocess(one)[None]).flatten(1) for one in raw])
-    for images in (paths, raw, preprocess(raw), map(str, paths)):
-        found = features(untrained, images, batch=2, cache=False)
+    for given in (paths, raw, preprocess(raw), map(str, paths)):
+        found = features(untrained, given, batch=2, cache=False)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * float(expected.max()))
 

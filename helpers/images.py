@@ -1,0 +1,117 @@
+"""Photographs of one's own or of the course: decoded upright as RGB, in batches, from folders by class."""
+
+import warnings
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.nn import functional as F
+
+SIZE = 224  # pixels a side, what most networks were trained on
+BATCH = 8  # on a CPU larger batches fall out of the cache and are slower per image
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+UNREADABLE = {".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".pdf"}
+REMEDIES = {"CMYK": "save it as RGB with its colour profile", "LAB": "save it as RGB",
+            "I;16": "scale its 16 bits to 8", "I": "scale its values to 8 bits",
+            "F": "scale its values to 8 bits", "RGBA": "put it on a background, for it is partly transparent"}
+
+
+def read_image(path, size=SIZE):
+    """Decode one photograph: uint8 (3, size, size) in RGB, bilinearly resized, channels-last in memory.
+
+    It is turned upright as its EXIF data say. Grey, black-and-white, palette and fully opaque pictures are
+    converted, with a warning. Raises ValueError naming the file where it does not decode, where its colours
+    have no one translation to 8-bit RGB (it says what to do), or where a side has under 16 pixels.
+    """
+    try:
+        with Image.open(path) as opened:
+            image, mode = ImageOps.exif_transpose(opened), opened.mode
+            sides, image = image.size, _as_rgb(image)
+            if image is not None and min(sides) >= 16:
+                return torch.from_numpy(np.array(image.resize((size, size), Image.BILINEAR))).permute(2, 0, 1)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"image: '{path}' does not decode ({error}); allowed are photographs") from None
+    if image is None:
+        kind = "RGBA" if mode in ("LA", "PA", "P", "La", "RGBa") else mode[:4]  # I;16B is I;16
+        raise ValueError(f"image: '{path}' has mode {mode!r}; allowed is 'RGB', three channels of 8 bits: "
+                         f"{REMEDIES.get(kind, 'save it as RGB')}")
+    raise ValueError(f"image: '{path}' has {sides[0]}x{sides[1]} pixels; allowed are at least 16x16")
+
+
+def _as_rgb(image):
+    """The picture as RGB, or None where the translation would be a guess."""
+    if image.mode == "RGB":
+        return image
+    transparent = "A" in image.getbands() or "transparency" in image.info
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGBA"):
+        return None
+    if transparent and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+        return None
+    warnings.warn(f"images of mode {image.mode!r} are converted to RGB", stacklevel=3)
+    return image.convert("RGB")
+
+
+def image_batches(paths, batch=BATCH, size=SIZE, threads=2):
+    """Yield uint8 (b, 3, size, size) tensors while threads decode the next two batches."""
+    paths, waiting = list(paths), deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(paths) + 2 * batch, batch):
+            waiting.append([pool.submit(read_image, path, size) for path in paths[start:start + batch]])
+            if len(waiting) > 2 and (ready := waiting.popleft()):
+                yield torch.stack([future.result().permute(1, 2, 0) for future in ready]).permute(0, 3, 1, 2)
+
+
+def load_images(paths, size=SIZE):
+    """Decode photographs in threads: uint8 (n, 3, size, size), RGB; errors as in `read_image`."""
+    return torch.cat(list(image_batches(paths, 32, size)))
+
+
+def class_folders(root):
+    """Photographs of your own: `root` holds one folder per class; returns (paths, class names), sorted.
+
+    Hidden folders and files (.ipynb_checkpoints, ._x.jpg) and __MACOSX are no photographs. Pictures in
+    formats that Pillow does not read, such as .heic, are counted and named in a warning.
+    Raises ValueError where there are fewer than two classes or a class has no photograph.
+    """
+    visible = lambda folder: [path for path in sorted(folder.iterdir())
+                              if not path.name.startswith(".") and path.name != "__MACOSX"]
+    files = {folder.name: visible(folder) for folder in visible(Path(root)) if folder.is_dir()}
+    found = {name: [path for path in paths if path.suffix.lower() in SUFFIXES]
+             for name, paths in files.items()}
+    left_out = Counter(path.suffix.lower() for paths in files.values() for path in paths
+                       if path.suffix.lower() in UNREADABLE)
+    said = ", ".join(f"{count} {suffix}" for suffix, count in left_out.items())
+    empty = [name for name, paths in found.items() if not paths]
+    if len(found) < 2 or empty:
+        problem = f"no photograph in {empty}" if empty else f"{len(found)} class folders {list(found)}"
+        problem += f" (but {said}, to be saved as .jpg)" if said else ""
+        raise ValueError(f"root: '{root}' has {problem}; allowed are two or more folders with photographs")
+    if said:
+        warnings.warn(f"root: '{root}' has {said} that cannot be read and are left out; save them as .jpg",
+                      stacklevel=2)
+    names = np.repeat(list(found), [len(paths) for paths in found.values()])
+    return [path for paths in found.values() for path in paths], names
+
+
+def near_duplicates(images, groups=None, likeness=0.99):
+    """Pairs (k, 2) of images that show the same picture: rows i < j, correlated by more than `likeness`.
+
+    images: uint8 (n, 3, h, w), compared in grey at 16x16 pixels, so that size, compression and brightness do
+    not matter. groups: (n,) class or split of each; then only pairs of different groups, which make a test
+    set easier than the world. Raises ValueError for groups of another length.
+    """
+    grey = F.interpolate(images.float().mean(1, keepdim=True), (16, 16), mode="area").flatten(1)
+    grey = grey - grey.mean(1, keepdim=True)
+    grey = grey / grey.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    alike = torch.triu(grey @ grey.T > likeness, diagonal=1).numpy()
+    if groups is not None:
+        groups = np.asarray(groups)
+        if groups.shape != (len(images),):
+            raise ValueError(f"groups: shape {groups.shape} is not allowed; give ({len(images)},)")
+        alike &= groups[:, None] != groups
+    return np.argwhere(alike)

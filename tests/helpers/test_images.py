@@ -1,0 +1,99 @@
+"""helpers.images: own photographs upright and in RGB, folders as people have them, the same picture twice."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from helpers import images
+
+
+def photograph(seed=0, size=(96, 64)):
+    """A smooth picture with a bright upper left corner, so that turning it shows."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 200, (4, 6, 3), dtype=np.uint8))
+    pixels = np.array(small.resize(size, Image.BICUBIC))
+    pixels[:16, :30] = 250
+    return Image.fromarray(pixels)
+
+
+TURNS = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOTTOM, 5: Image.TRANSPOSE,
+         6: Image.ROTATE_90, 7: Image.TRANSVERSE, 8: Image.ROTATE_270}
+
+
+@pytest.mark.parametrize("orientation", [1, *TURNS])
+def test_every_exif_orientation_is_read_upright(tmp_path, orientation):
+    upright, exif = photograph(), Image.Exif()
+    exif[0x0112] = orientation
+    stored = upright.transpose(TURNS[orientation]) if orientation in TURNS else upright
+    stored.save(tmp_path / "a.jpg", quality=98, exif=exif)
+    found = images.read_image(tmp_path / "a.jpg", 32).float()
+    expected = torch.from_numpy(np.array(upright.resize((32, 32), Image.BILINEAR))).permute(2, 0, 1).float()
+    assert (found - expected).abs().mean() < 4
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA"])
+def test_modes_with_one_translation_are_converted_and_said(tmp_path, mode):
+    ending = "jpg" if mode == "L" else "png"
+    image = photograph().convert(mode)
+    image.save(tmp_path / f"a.{ending}", **({"quality": 98} if ending == "jpg" else {}))
+    with pytest.warns(UserWarning, match=f"images of mode '{mode}' are converted to RGB"):
+        found = images.read_image(tmp_path / f"a.{ending}", 64)
+    with Image.open(tmp_path / f"a.{ending}") as stored:
+        expected = np.array(stored.convert("RGB").resize((64, 64), Image.BILINEAR))
+    np.testing.assert_array_equal(found.permute(1, 2, 0), expected)
+
+
+def test_a_transparent_palette_is_refused(tmp_path):
+    photograph().convert("P").save(tmp_path / "a.png", transparency=0)
+    with pytest.raises(ValueError, match="has mode 'P'; allowed is 'RGB'.*put it on a background"):
+        images.read_image(tmp_path / "a.png")
+
+
+def own_folders(root):
+    for name, seeds in (("healthy", (0, 1, 2)), ("sick", (3, 4))):
+        (root / name).mkdir(parents=True)
+        for seed in seeds:
+            photograph(seed).save(root / name / f"{seed}.JPG", quality=95)
+    return root
+
+
+def test_hidden_folders_and_files_of_other_programs_are_no_photographs(tmp_path, recwarn, monkeypatch):
+    root = own_folders(tmp_path / "own")
+    for name in (".ipynb_checkpoints", "__MACOSX", ".git"):
+        (root / name).mkdir()
+        photograph().save(root / name / "0.jpg")
+    (root / "sick" / "._3.JPG").write_bytes(b"resource fork")
+    (root / "sick" / "Thumbs.db").write_bytes(b"cache")
+    (root / "readme.txt").write_text("")
+    paths, names = images.class_folders(root)
+    assert list(names) == ["healthy"] * 3 + ["sick"] * 2
+    assert not recwarn
+    monkeypatch.chdir(tmp_path)
+    assert len(images.class_folders("own")[0]) == 5
+
+
+def test_photographs_that_pillow_does_not_read_are_counted_and_named(tmp_path):
+    root = own_folders(tmp_path / "own")
+    for number in range(4):
+        (root / "sick" / f"IMG_{number}.HEIC").write_bytes(b"")
+    with pytest.warns(UserWarning, match="has 4 .heic that cannot be read and are left out; save them"):
+        assert len(images.class_folders(root)[0]) == 5
+    (root / "late").mkdir()
+    (root / "late" / "IMG_9.heic").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"no photograph in \['late'\] \(but 5 .heic, to be saved as .jpg\)"):
+        images.class_folders(root)
+
+
+def test_the_same_picture_twice_is_found_in_another_size_brightness_and_compression(tmp_path):
+    pictures = [photograph(seed) for seed in range(12)]
+    pictures.append(ImageOps.autocontrast(pictures[3].resize((300, 200))).point(lambda v: 0.8 * v))
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number:02}.jpg", quality=40)
+    raw = images.load_images(sorted(tmp_path.iterdir()), 64)
+    assert images.near_duplicates(raw).tolist() == [[3, 12]]
+    split = np.array(["train"] * 12 + ["test"])
+    assert images.near_duplicates(raw, split).tolist() == [[3, 12]]
+    assert images.near_duplicates(raw, np.repeat("train", 13)).tolist() == []
+    with pytest.raises(ValueError, match=r"^groups: shape \(2,\) is not allowed; give \(13,\)"):
+        images.near_duplicates(raw, ["a", "b"])
