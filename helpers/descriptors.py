@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.basis import cutoff_function, interpolated_sums
-from helpers.molecules import ELEMENTS, PAIRS, elements, neighbour_list, pairs, triple_sums, triples
+from helpers.molecules import (
+    ELEMENTS,
+    PAIRS,
+    elements,
+    in_blocks,
+    neighbour_list,
+    pairs,
+    triple_sums,
+    triples,
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +38,7 @@ def environments(molecules, distances, cosines, legs, cutoffs=(8.0, 7.0)):
     Raises ValueError like `triples` and `interpolation_weights`.
     """
     blocks = []
-    for start in range(0, len(molecules.charges), 512):
-        coordinates, charges = molecules.coordinates[start:start + 512], molecules.charges[start:start + 512]
+    for coordinates, charges in in_blocks(molecules):
         element, atoms = elements(charges), charges.shape[1]
         row, center, end, length = neighbour_list(coordinates, charges, cutoffs[0])
         near = interpolated_sums((row * atoms + center) * len(ELEMENTS) + element[row, end],

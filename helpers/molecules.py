@@ -25,7 +25,7 @@ BOND_FACTOR = 1.2  # two atoms are bonded up to 1.2 times the sum of their coval
 FIRST, SECOND = np.triu_indices(len(ELEMENTS))
 PAIRS = tuple(f"{ELEMENTS[j]}-H" if i == 0 else f"{ELEMENTS[i]}-{ELEMENTS[j]}"
               for i, j in zip(FIRST, SECOND, strict=True))
-KIND = np.full((len(ELEMENTS), len(ELEMENTS)), -1)
+KIND = np.zeros((len(ELEMENTS), len(ELEMENTS)), int)
 KIND[FIRST, SECOND] = KIND[SECOND, FIRST] = np.arange(len(PAIRS))
 BLOCK = 2**17  # numbers in one block of pairs x centers, so that it stays in the cache
 
@@ -254,6 +254,13 @@ def triples(coordinates, charges, cutoff):
     return Triples(molecule[a], center[a], end[a], end[b], kind, cosine, np.stack([length[a], length[b]], 1))
 
 
+def in_blocks(molecules, block=512):
+    """Yield (coordinates, charges) of at most `block` molecules, so that their triples fit in memory."""
+    for start in range(0, len(molecules.charges), block):
+        rows = slice(start, start + block)
+        yield molecules.coordinates[rows], molecules.charges[rows]
+
+
 def triple_features(molecules, cosines, legs, cutoff):
     """Return (n, 75 * cosines * legs): sums over triples, by type (order of TRIPLES), cosine and mean leg.
 
@@ -263,8 +270,7 @@ def triple_features(molecules, cosines, legs, cutoff):
     `interpolation_weights`.
     """
     sums = []
-    for start in range(0, len(molecules.charges), 512):
-        coordinates, charges = molecules.coordinates[start:start + 512], molecules.charges[start:start + 512]
+    for coordinates, charges in in_blocks(molecules):
         part = triples(coordinates, charges, cutoff)
         sums.append(triple_sums(part.molecule * len(TRIPLES) + part.kind, len(charges) * len(TRIPLES), part,
                                 cosines, legs, cutoff))

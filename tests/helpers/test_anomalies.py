@@ -233,6 +233,13 @@ def test_a_resample_without_other_rows_scores_nan():
     np.testing.assert_allclose(scores[~np.isnan(scores)], 1.0)
 
 
+def test_twelve_features_are_the_most_for_exact_shapley_values():
+    X = np.random.default_rng(0).normal(size=(3, 12))
+    np.testing.assert_allclose(anomalies.shapley_values(X, 0.3).sum(axis=1), anomalies.softmin_scores(X, 0.3))
+    with pytest.raises(ValueError, match="13 features make 2.13 coalitions"):
+        anomalies.shapley_values(np.ones((3, 13)), 0.3)
+
+
 # --- planted anomalies --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", anomalies.PLANTED)
 def test_planting_changes_the_labelled_rows_only(kind):

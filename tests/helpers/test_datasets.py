@@ -202,3 +202,33 @@ def test_own_molecules_with_a_missing_key_or_bad_charge_are_refused(tmp_path):
     qm7_file(tmp_path / "own.mat", **at("charges", (1, 0), 17))
     with pytest.raises(ValueError, match="molecule 1 has 17"):
         datasets.load_qm7(tmp_path / "own.mat")
+
+
+# --- masks and weights
+
+
+def test_truth_of_a_mask_is_leaf_with_lesion_and_lesion_by_half_a_pixel(tmp_path):
+    values = np.zeros((8, 8), np.uint8)
+    values[2:, 2:] = 1
+    values[4:, 4:7] = 2  # at half the size its last column is half a pixel of lesion
+    Image.fromarray(values).save(tmp_path / "mask.png")
+    leaf, lesion = datasets.leaf_truth([tmp_path / "mask.png"], 8)
+    np.testing.assert_array_equal(leaf[0], values > 0)
+    np.testing.assert_array_equal(lesion[0], values == 2)
+    leaf, lesion = datasets.leaf_truth([tmp_path / "mask.png"], 1)
+    assert (leaf.shape, leaf[0, 0, 0], lesion[0, 0, 0]) == ((1, 1, 1), True, False)
+    Image.fromarray(values + 1).save(tmp_path / "bad.png")
+    with pytest.raises(ValueError, match="bad.png' is no mask"):
+        datasets.leaf_truth([tmp_path / "bad.png"])
+
+
+def test_own_vgg16_weights_are_found_in_cache_and_mirror(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA", "auto")
+    for name in ("cache", "mirror"):
+        monkeypatch.setenv({"cache": "COURSE_DATA", "mirror": "COURSE_MIRROR"}[name], str(tmp_path / name))
+        (tmp_path / name / "networks").mkdir(parents=True)
+    assert datasets.network_weights("vgg16") is None
+    for place, ending in (("mirror", "pth"), ("cache", "pth"), ("mirror", "safetensors")):
+        path = tmp_path / place / "networks" / f"vgg16_features.{ending}"
+        path.write_bytes(b"")
+        assert datasets.network_weights("vgg16") == path

@@ -115,6 +115,29 @@ def test_radial_equals_its_formula():
         graphs.radial(r, torch.ones(1, 3, dtype=torch.bool), 1)
 
 
+def test_the_default_centers_are_1_5_to_6_bohr():
+    places = torch.tensor([[[0.0, 0, 0], [2.2, 0, 0]]], dtype=torch.float64)
+    centers = np.linspace(1.5, 6.0, 12)
+    expected = np.exp(-0.5 * ((2.2 - centers) / (4.5 / 11)) ** 2) * (1 - (2.2 / 7) ** 2) ** 2
+    both = torch.ones(1, 2, dtype=torch.bool)
+    np.testing.assert_allclose(graphs.radial(places, both)[0, 0, :, 1], expected)
+    assert graphs.radial(places, both, 2, 1.0, 3.0).shape == (1, 2, 2, 2)
+
+
+def test_trimming_cuts_to_the_largest_molecule_of_the_batch():
+    kinds = torch.tensor([[1, 2, 0, 0], [3, 0, 0, 0], [1, 1, 1, 0]])
+    filters = torch.arange(3 * 4 * 2 * 4).reshape(3, 4, 2, 4)
+    for rows, width in (([1], 1), ([0, 1], 2), ([2, 0], 3)):
+        few, near = graphs.trimmed(kinds, filters, torch.tensor(rows))
+        assert torch.equal(few, kinds[rows, :width])
+        assert torch.equal(near, filters[rows, :width, :, :width])
+
+
+def test_only_one_bias_stands_before_the_activation():
+    assert {name for name, _ in graphs.FilterConv(3, 4, 6).named_parameters() if "bias" in name} == {
+        "filters.bias", "update.2.bias"}
+
+
 def test_filter_convolution_equals_a_plain_loop():
     kinds, coordinates = batch(2, 4)
     layer, x = graphs.FilterConv(3, 4, 6).double(), torch.randn(2, 4, 3, dtype=torch.float64)

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import manhattan_distances, rbf_kernel
 
-from helpers import datasets, descriptors, files, kernels
+from helpers import basis, datasets, descriptors, files, kernels
 from helpers import molecules as mol
 
 COSINES, LEGS, CUTOFF = np.linspace(-1, 1, 5), np.linspace(1.5, 5, 4), 5.0
@@ -213,6 +213,32 @@ def test_bag_of_bonds_equals_a_plain_loop():
     expected = [[value for name in width for value in
                  sorted(own[name], reverse=True) + [0] * (width[name] - len(own[name]))] for own in bags]
     np.testing.assert_allclose(descriptors.bag_of_bonds(molecules), expected)
+
+
+def test_molecules_of_several_blocks_are_what_each_is_alone():
+    molecules = random_molecules(520, 4)
+    part = lambda rows: SimpleNamespace(coordinates=molecules.coordinates[rows],
+                                        charges=molecules.charges[rows])
+    for feature in (lambda m: mol.triple_features(m, COSINES, LEGS, CUTOFF),
+                    lambda m: descriptors.environments(m, NEAR, COSINES, LEGS, (6.0, CUTOFF)).features):
+        both = np.concatenate([feature(part(slice(0, 300))), feature(part(slice(300, 520)))])
+        np.testing.assert_array_equal(feature(molecules), both)
+
+
+def test_the_cutoff_function_is_zero_from_the_cutoff_on():
+    length = np.array([1.0, 2.5, 6.0, 6.5, 9.0, 30.0])
+    expected = [smooth(r, 6.0, 1) for r in length]
+    np.testing.assert_allclose(basis.cutoff_function(length, 6.0), expected, atol=1e-15)
+    assert not basis.cutoff_function(length, 6.0)[2:].any()
+
+
+def test_interpolation_weights_by_hand():
+    index, share = basis.interpolation_weights([-9, 0, 0.5, 1, 1.75, 2, 9], [0.0, 1.0, 2.0])
+    assert index.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert share.tolist() == [0, 0, 0.5, 0, 0.75, 1, 1]
+    for knots in ([0.0], [0.0, 0.0], [0.0, 1.0, 3.0], [1.0, 0.0], [[0.0, 1.0]]):
+        with pytest.raises(ValueError, match="^knots: .* two or more numbers that rise in equal steps"):
+            basis.interpolation_weights([0.5], knots)
 
 
 def test_city_block_agrees_with_scikit_learn():

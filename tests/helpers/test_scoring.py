@@ -160,6 +160,9 @@ def test_border_pixels():
     assert scoring.border_pixels(numbered)[0].tolist() == expected
 
 
+PAINTED = (1322, 108.6059, 39.8069, 86.2947)  # pixels of lesion; mean and sd there, mean of the pictures
+
+
 def leaves(count=3, side=96):
     row, column = np.indices((side, side)) - side / 2
     masks = np.repeat((np.hypot(row / 1.3, column) < side / 3)[None], count, 0)
@@ -186,6 +189,22 @@ def test_painted_lesions_are_known_exactly():
     assert not np.array_equal(other[1], truth)
     assert not np.array_equal(truth[0], truth[1])
     np.testing.assert_array_equal(images, leaves()[0])
+
+
+def test_lesions_are_those_that_the_conclusions_rest_on():
+    """Colours, rim, waves and noise as they were when notebook 34 was judged by them: sums to five digits."""
+    images, masks = leaves(2)
+    painted, truth = scoring.paint_lesions(images, masks)
+    values = painted.numpy()[truth[:, None].repeat(3, 1)].astype(float)
+    assert truth.sum() == PAINTED[0]
+    np.testing.assert_allclose([values.mean(), values.std(), painted.numpy().mean()], PAINTED[1:], rtol=1e-5)
+    bright, _ = scoring.paint_lesions(np.full_like(images, 250), masks)
+    assert bright.max() == 255  # a spot in bright light is clipped, not wrapped
+
+
+def test_the_rank_of_an_empty_mask_is_zero():
+    found = scoring.relevance_rank(np.arange(12.0).reshape(1, 3, 4), np.zeros((1, 3, 4), bool))
+    assert found.tolist() == [0]
 
 
 def test_lesions_on_thin_and_missing_leaves():

@@ -133,6 +133,17 @@ def test_data_sample_takes_nothing_else_and_has_nothing_to_explain(place, monkey
     assert not caplog.messages
 
 
+def test_without_rendered_leaves_the_sample_is_empty_and_said(place, monkeypatch):
+    (place / "data" / "sample" / "leaves.csv").unlink()
+    assert len(sources.leaf_tables(sources.SPLITS)["sample"]) == 0
+    assert sources.members("leaves")[1] == []
+    monkeypatch.setenv("DATA", "sample")
+    with pytest.raises(FileNotFoundError, match="data/sample has nothing for 'leaves/color/"):
+        datasets.load_leaves()
+    with pytest.raises(FileNotFoundError, match="no 'color' of rendered leaves in"):
+        datasets.load_leaves(rendered=True)
+
+
 def test_without_a_stand_in_the_error_says_what_was_tried(place):
     (place / "mirror" / sources.WHOLESALE).unlink()
     with pytest.raises(FileNotFoundError, match=r"customers data.csv' cannot be had \(cache: not there"):

@@ -151,3 +151,10 @@ def test_checkpoint_that_does_not_fit_or_cannot_be_written(tmp_path):
     with pytest.raises(TypeError):
         training.save_checkpoint(tmp_path / "b.pt", linear(), {"bad": object()})
     assert not (tmp_path / "b.pt").exists()
+
+
+def test_a_checkpoint_makes_the_folders_that_it_needs(tmp_path):
+    path = tmp_path / "a" / "b" / "net.pt"
+    for _ in range(2):  # also where they are there
+        training.save_checkpoint(path, linear(), {"width": 3})
+    assert training.load_checkpoint(path, linear(1)) == {"width": 3}
