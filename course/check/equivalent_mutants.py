@@ -10,7 +10,8 @@ ANY_VALUE = {"seed", "block", "batch", "threads"}  # defaults: any seed is as go
 
 EQUIVALENT = {  # (module, line, change): reason
     ("anomalies",
-     "rng = np.random.default_rng([seed, PLANTED.index(kind) if kind in PLANTED else 0, repeat])", "0 -> 1"): "an unknown kind is refused in the next line",
+     "rng = np.random.default_rng([seed, PLANTED.index(kind) if kind in PLANTED else 0, repeat])", "0 -> 1"):
+        "an unknown kind is refused in the next line",
     ("molecules", "for start in range(0, len(energy), step := max(1, BLOCK // table.shape[1])):", "1 -> 2"):
         "length of a block",
     ("molecules", "starts = np.flatnonzero(np.diff(molecule * charges.shape[1] + center, prepend=-1))",
