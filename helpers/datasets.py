@@ -7,26 +7,32 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from helpers import files, sources
 from helpers.sources import SPLITS
+from helpers.tables import read_table
 
 SPENDINGS = ["Fresh", "Milk", "Grocery", "Frozen", "Detergents_Paper", "Delicassen"]
 CODES = {"Channel": ["Horeca", "Retail"], "Region": ["Lisbon", "Oporto", "Other"]}  # codes 1, 2, 3
 ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 16: "S"}
 ARRAYS = {"R": "coordinates", "Z": "charges", "T": "energies", "P": "folds"}  # qm7.mat's keys and ours
 PER_ATOM = (-200, -15)  # atomization energies in kcal/mol; in eV, Hartree or kJ/mol they fall outside
+XYZ_UNITS = {"angstrom": 0.529177210903, "bohr": 1.0}  # of one bohr
 UNITS = {"Hartree": 1 / 627.5, "eV": 1 / 23.06, "kJ/mol": 4.184}  # of one kcal/mol
 
 
 @dataclass(frozen=True)
 class Molecules:
-    """coordinates (n,23,3) bohr, charges (n,23) with 0 = no atom, energies (n,) kcal/mol, folds (5,m)."""
+    """coordinates (n,23,3) bohr, charges (n,23) with 0 = no atom, energies (n,) kcal/mol, folds (5,m).
+
+    energies and folds are None for molecules that come without, of a file of one's own.
+    """
 
     coordinates: np.ndarray
     charges: np.ndarray
-    energies: np.ndarray
-    folds: np.ndarray
+    energies: np.ndarray | None
+    folds: np.ndarray | None
     source: str
 
 
@@ -38,12 +44,7 @@ def load_wholesale(path=None):
     Raises ValueError for a table that check_wholesale refuses.
     """
     (path,), source = ([Path(path)], "own") if path else sources.locate("wholesale")
-    try:
-        frame = pd.read_csv(path)
-        if files.disguise(path):
-            raise pd.errors.ParserError
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise files.unreadable(path, "a table of comma-separated values", error) from None
+    frame = read_table(path)
     check_wholesale(frame, path.name)
     for column, labels in CODES.items():
         frame[column] = pd.Categorical(frame[column].replace(dict(enumerate(labels, 1))), labels)
@@ -59,6 +60,9 @@ def check_wholesale(frame, name="frame"):
     """
     needed = [*CODES, *SPENDINGS]
     for column in needed:
+        if list(frame.columns).count(column) > 1:
+            raise ValueError(f"{name}: {list(frame.columns).count(column)} columns are called {column!r}; "
+                             "allowed is one")
         if column not in frame:
             close = difflib.get_close_matches(column, map(str, frame.columns), 1, 0.5)
             hint = f" (renamed to {close[0]!r}?)" if close else ""
@@ -77,26 +81,90 @@ def check_wholesale(frame, name="frame"):
                 good, allowed = ~good, "numbers, not text"
         if not good.all():
             row = int(np.argmin(good))
-            raise ValueError(f"{name}: {column} of row {row} is {values.iloc[row]}; allowed are {allowed}")
+            value = values.iloc[row]
+            coded = column in CODES and isinstance(value, str) and value.isdigit()
+            shown = f"the text {value!r}" if coded else value
+            raise ValueError(f"{name}: {column} of row {row} is {shown}; allowed are {allowed}")
 
 
 def load_qm7(path=None):
     """7,165 molecules of up to seven heavy atoms (C N O S) with atomization energies, as Molecules.
 
-    path: own molecules instead, a .mat file with the keys R, Z, T and P or an .npz file with the names of
-    Molecules. X is not read: its rows are sorted, so they do not line up with R and Z.
+    path: own molecules instead, a .mat file with the keys R, Z, and T and P where there are energies and
+    folds, or an .npz file with the names of Molecules; for .xyz files see load_xyz. X is not read: its rows
+    are sorted, so they do not line up with R and Z.
     Raises ValueError for a missing key or arrays that check_molecules refuses.
     """
     (path,), source = ([Path(path)], "own") if path else sources.locate("qm7")
     coordinates, charges, energies, folds = _molecule_arrays(path)
-    molecules = Molecules(coordinates.astype(float), charges.astype(int), energies.ravel().astype(float),
-                          folds.astype(int), str(source))
-    check_molecules(molecules.coordinates, molecules.charges, molecules.energies, molecules.folds)
-    return molecules
+    check_molecules(coordinates, charges, energies, folds)
+    return Molecules(coordinates, charges, energies, folds, str(source))
+
+
+def load_xyz(paths, unit="angstrom"):
+    """Own molecules from .xyz files, as Molecules without energies and folds: one path or several.
+
+    A file holds one molecule or many: number of atoms, a comment, then element and x, y, z for each atom.
+    unit: of the file's lengths, "angstrom" (the format's own) or "bohr"; coordinates come back in bohr.
+    Raises ValueError naming file and line for anything else, for an element other than H, C, N, O and S, and
+    for lengths that are not in that unit.
+    """
+    if unit not in XYZ_UNITS:
+        raise ValueError(f"unit: {unit!r} is not known; allowed are 'angstrom' and 'bohr'")
+    frames = [frame for path in ([paths] if isinstance(paths, (str, Path)) else paths)
+              for frame in _xyz_frames(Path(path))]
+    width = max((len(frame) for frame in frames), default=0)
+    coordinates, charges = np.zeros((len(frames), width, 3)), np.zeros((len(frames), width), int)
+    for row, frame in enumerate(frames):
+        charges[row, :len(frame)] = [atom[0] for atom in frame]
+        coordinates[row, :len(frame)] = [atom[1:] for atom in frame]
+    coordinates /= XYZ_UNITS[unit]
+    check_molecules(coordinates, charges)
+    _check_lengths(coordinates, charges, unit)
+    return Molecules(coordinates, charges, None, None, "own")
+
+
+def _xyz_frames(path):
+    """Yield [(charge, x, y, z), ...] of every molecule in a file, lengths as they stand there."""
+    lines, start = path.read_text().split("\n"), 0
+    while any(line.strip() for line in lines[start:]):
+        try:
+            count = int(lines[start])
+        except ValueError:
+            raise ValueError(f"path: '{path}', line {start + 1}: {lines[start]!r} is no number of atoms; "
+                             "allowed is an .xyz file") from None
+        rows = range(start + 2, start + 2 + count)
+        yield [_xyz_atom(path, row + 1, lines[row] if row < len(lines) else "") for row in rows]
+        start += 2 + count
+
+
+def _xyz_atom(path, line, text):
+    """(charge, x, y, z) of one line; ValueError naming file and line."""
+    known, words = {symbol: charge for charge, symbol in ELEMENTS.items()}, text.split()
+    try:
+        x, y, z = map(float, words[1:4])
+    except ValueError:
+        raise ValueError(f"path: '{path}', line {line}: {text!r} is no atom; needed are element, x, y and z, "
+                         "one line for each atom") from None
+    charge = int(words[0]) if words[0].isdigit() else known.get(words[0].capitalize())
+    if charge not in ELEMENTS:
+        raise ValueError(f"path: '{path}', line {line}: element {words[0]!r} is not known; allowed are "
+                         f"{', '.join(known)}, the elements of QM7")
+    return charge, x, y, z
+
+
+def _check_lengths(coordinates, charges, unit):
+    """Refuse molecules whose shortest distances are those of another unit."""
+    places = [each[charge > 0] for each, charge in zip(coordinates, charges, strict=True)]
+    nearest = [cKDTree(atoms).query(atoms, k=2)[0][:, 1].min() for atoms in places if len(atoms) > 1]
+    if nearest and not 1.35 < np.median(nearest) < 3.2:
+        other = "bohr" if unit == "angstrom" else "angstrom"
+        raise ValueError(f"unit: with {unit!r} the two nearest atoms are {np.median(nearest):.2f} bohr apart "
+                         f"in the median, as in no molecule; try {other!r}")
 
 
 def _molecule_arrays(path):
-    """The four arrays of a .mat or .npz file; ValueError naming the file where it cannot be read."""
+    """Coordinates, charges, energies, folds (or None) of a .mat or .npz file; ValueError naming the file."""
     from scipy.io import loadmat
 
     keys = list(ARRAYS.values() if path.suffix == ".npz" else ARRAYS)
@@ -108,10 +176,13 @@ def _molecule_arrays(path):
     except Exception as error:  # SciPy, zlib and zipfile have an error of their own for every way to be cut
         kind = "molecules in NumPy's .npz format" if path.suffix == ".npz" else "molecules in a .mat file"
         raise files.unreadable(path, kind, error) from None
-    missing = [key for key in keys if key not in arrays]
+    missing = [key for key in keys[:2] if key not in arrays]
     if missing:
-        raise ValueError(f"path: '{path}' has no key {missing[0]!r}; needed are {', '.join(keys)}")
-    return arrays.values()
+        raise ValueError(f"path: '{path}' has no key {missing[0]!r}; needed are {', '.join(keys[:2])}, and "
+                         f"{', '.join(keys[2:])} where there are energies and folds")
+    coordinates, charges, energies, folds = (arrays.get(key) for key in keys)
+    return (coordinates.astype(float), charges.astype(int), None if energies is None
+            else energies.ravel().astype(float), None if folds is None else folds.astype(int))
 
 
 def check_molecules(coordinates, charges, energies=None, folds=None):

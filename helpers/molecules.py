@@ -106,13 +106,25 @@ def pairs(coordinates, charges):
 def bonded(all_pairs, threshold=None):
     """Return a mask (m,) of the pairs closer than threshold bohr; None: 1.2 times the sum of covalent radii.
 
-    Raises ValueError for a threshold that is not a number above 0.
+    Raises ValueError for a threshold that is not a number above 0, and without one for lengths in angstrom.
     """
     if threshold is None:
-        threshold = BOND_FACTOR * (RADII[FIRST] + RADII[SECOND])[all_pairs.kind]
+        covalent = (RADII[FIRST] + RADII[SECOND])[all_pairs.kind]
+        _refuse_angstrom(all_pairs, covalent)
+        threshold = BOND_FACTOR * covalent
     elif not (np.isscalar(threshold) and not isinstance(threshold, str) and 0 < threshold < np.inf):
         raise ValueError(f"threshold: {threshold!r} is not allowed; give bohr above 0 or None (covalent)")
     return all_pairs.distance < threshold
+
+
+def _refuse_angstrom(all_pairs, covalent):
+    """ValueError where in the median molecule the shortest pair is under 0.7 of its covalent length (m,)."""
+    _, starts = np.unique(all_pairs.molecule, return_index=True)
+    if len(starts):
+        shortest = np.median(np.minimum.reduceat(all_pairs.distance / covalent, starts))
+        if shortest < 0.7:
+            raise ValueError(f"coordinates: the nearest atoms are {shortest:.2f} covalent lengths apart, "
+                             "as in angstrom; allowed is bohr, 1 angstrom = 1.8897 bohr, or give a threshold")
 
 
 def bonds(coordinates, charges, threshold=None):

@@ -1,6 +1,7 @@
 """How good is a score, how sure are we, and does a heatmap lie where the truth is?"""
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
@@ -8,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 def _binary(scores, labels):
     """Scores as floats and labels as booleans; ValueError where they do not fit or one class is missing."""
-    scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
+    scores, labels = np.asarray(scores, float), _positive(labels)
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(f"labels: shape {labels.shape} is not allowed; scores have {scores.shape}")
     if not np.isfinite(scores).all():
@@ -16,6 +17,22 @@ def _binary(scores, labels):
     if labels.all() or not labels.any():
         raise ValueError(f"labels: all are {labels.all()}; allowed are two classes")
     return scores, labels
+
+
+def _positive(labels):
+    """Labels as booleans: True and False, 1 and 0, or 1 and -1; ValueError for words, NaN, other numbers."""
+    values = np.asarray(labels)
+    if np.ma.is_masked(labels) or pd.isna(values).any():
+        raise ValueError("labels: some are missing; allowed are labels for every score")
+    words = set(np.unique(values.astype(str))) if values.dtype.kind in "OUS" else set()
+    if words - {"True", "False", "0", "1", "-1"}:
+        word = str(sorted(words)[0])
+        raise ValueError(f"labels: {word!r} is a word; say which class is positive, labels == {word!r}")
+    numbers = values.astype(float)
+    if not (np.isin(numbers, [0, 1]).all() or np.isin(numbers, [-1, 1]).all()):
+        other = numbers[~np.isin(numbers, [0, 1])].flat[0]
+        raise ValueError(f"labels: {other:g} is not allowed; give True and False, 1 and 0, or 1 and -1")
+    return numbers > 0
 
 
 def auc(scores, labels):

@@ -1,5 +1,7 @@
 """The blockwise softmin that every anomaly score stands on: X (n, d) data, z distances, gamma stiffness."""
 
+import contextlib
+
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
@@ -9,10 +11,15 @@ BLOCK = 2**17  # float64 numbers in one block of rows: 1 MiB, so that a pass ove
 
 def finite_numbers(X, smallest=-np.inf):
     """X as a float array; TypeError where it holds no numbers, ValueError for NaN, infinite, too small."""
+    if np.ma.is_masked(X):
+        raise ValueError(f"X: {np.ma.count_masked(X)} values are masked; fill them or leave out their rows")
     try:
         array = np.asarray(X)
     except ValueError:
         raise TypeError("X: rows differ in length; allowed is an (n, d) array of numbers") from None
+    if array.dtype == object and hasattr(X, "to_numpy"):  # pandas' types that can hold a missing value
+        with contextlib.suppress(TypeError, ValueError):  # text: named below
+            array = X.to_numpy(dtype=float, na_value=np.nan)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"X: type {array.dtype} is not numeric; allowed is an (n, d) array of numbers")
     wrong = np.argwhere(~(np.isfinite(array) & (array >= smallest)))

@@ -355,6 +355,18 @@ FUNCTIONS = [anomalies.hardmin_scores, anomalies.squared_distances,
              lambda X: anomalies.shapley_values(X, 1.0), lambda X: anomalies.resampled_scores(X, 1.0, 2)]
 
 
+def test_types_of_pandas_that_can_miss_a_value_are_read_or_named():
+    X = np.random.default_rng(0).normal(size=(8, 2)).round(3)
+    frame = pd.DataFrame(X, columns=["a", "b"]).convert_dtypes()
+    assert str(frame["a"].dtype) == "Float64"
+    np.testing.assert_allclose(anomalies.softmin_scores(frame, 1.0), anomalies.softmin_scores(X, 1.0))
+    frame.loc[3, "b"] = pd.NA
+    with pytest.raises(ValueError, match=r"^X: value nan at \[3, 1\]; allowed are finite numbers"):
+        anomalies.softmin_scores(frame, 1.0)
+    with pytest.raises(ValueError, match="^X: 1 values are masked; fill them or leave out their rows"):
+        anomalies.softmin_scores(np.ma.masked_greater(X, np.sort(X.ravel())[-2]), 1.0)
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(("X", "error", "message"), [
     ([[1.0, 2.0]], ValueError, r"^X: shape \(1, 2\) is too small; allowed are at least 2 rows"),

@@ -1,6 +1,7 @@
 """Scores and heatmap metrics against scikit-learn, brute force and cases worked out by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -28,6 +29,11 @@ def test_auc_equals_scikit_learn_and_the_definition(rows):
 @pytest.mark.parametrize(("scores", "labels", "message"), [
     ([1.0, 2.0], [True, True], "^labels: all are True; allowed are two classes"),
     ([1.0, 2.0], [True], r"^labels: shape \(1,\) is not allowed"),
+    ([1.0, 2.0], ["sick", "healthy"], r"^labels: 'healthy' is a word; say which class is positive"),
+    ([1.0, 2.0], [1.0, np.nan], "^labels: some are missing"),
+    ([1.0, 2.0], pd.array([True, None]), "^labels: some are missing"),
+    ([1.0, 2.0], np.ma.masked_array([1, 0], [0, 1]), "^labels: some are missing"),
+    ([1.0, 2.0], [1, 2], "^labels: 2 is not allowed; give True and False, 1 and 0, or 1 and -1"),
     ([1.0, np.nan], [True, False], "^scores: 1 values are not finite"),
     ([[1.0], [2.0]], [[True], [False]], r"^labels: shape \(2, 1\) is not allowed")])
 def test_bad_scores_are_refused(scores, labels, message):
@@ -81,6 +87,13 @@ def test_mean_interval():
                                (mean, low, high))
     assert scoring.mean_interval(values, groups)[0] == pytest.approx(mean)
     assert scoring.mean_interval(np.ones(5)) == (1, 1, 1)
+
+
+def test_every_form_of_two_labels_is_the_same():
+    labels = np.array([True, False, True, False])
+    forms = [labels, labels.tolist(), labels.astype(int), labels.astype(float), np.where(labels, 1, -1),
+             pd.Series(labels), pd.array(labels), torch.tensor(labels), labels.astype(object)]
+    assert {scoring.auc([3, 1, 2, 2.5], form) for form in forms} == {0.75}
 
 
 @settings(deadline=None)
