@@ -16,7 +16,8 @@ def read_table(path):
 
     The separator is the one of , ; tab and | that splits the header most often; numbers with a decimal comma
     (and points between thousands) are read as numbers where the separator is another sign; text is UTF-8,
-    else UTF-16 (with its mark), else Windows-1252. What is not a comma-separated table in UTF-8 is said in a warning.
+    else UTF-16 (with its mark), else Windows-1252. What is no comma-separated table in UTF-8 is said in a
+    warning.
     Raises ValueError naming the file where it is empty, a web page, or a row has too many columns.
     """
     text, encoding = _decoded(path)
