@@ -21,4 +21,11 @@ EQUIVALENT = {  # (module, line, change): reason
         "NumPy takes any negative length for the missing one",
     ("datasets", 'UNITS = {"Hartree": 1 / 627.5, "eV": 1 / 23.06, "kJ/mol": 4.184}  # of one kcal/mol',
      "627.5 -> 941.25"): "it words a guess, and the guess has a margin of 50 %",
+    ("softmin", "return shift[..., 0] - (np.log(total[..., 0]) - np.log(count)) / gamma, weights / total",
+     "0 -> -1"): "the last axis has length one there",
+    ("softmin_tasks", "torch.set_num_threads(1)  # one block, one core: the threads below share the tasks",
+     "1 -> 2"): "speed",
+    ("images", "for start in range(0, len(paths) + 2 * batch, batch):", "2 -> 3"): "one more empty round",
+    ("heatmaps", "weight = next(chain(network.parameters(), network.buffers()), torch.empty(0))", "0 -> 1"):
+        "only its type and device are read",
 }

@@ -9,8 +9,6 @@ from PIL import Image
 from scipy.io import savemat
 
 from helpers import datasets, files, sources
-from helpers import molecules as chemistry
-from helpers.tables import read_table
 
 # --- the real data
 
@@ -215,112 +213,6 @@ def test_own_molecules_need_neither_energies_nor_folds(tmp_path):
         np.testing.assert_array_equal(loaded.coordinates, few["coordinates"])
         assert loaded.energies is None
         assert loaded.folds is None
-
-
-# --- .xyz
-
-ETHANOL = """9
-ethanol, angstrom
-C -0.8883 0.1670 -0.0273
-C 0.4658 -0.5116 -0.0368
-O 1.4311 0.3229 0.5867
-H -0.8487 1.1175 -0.5695
-H -1.6471 -0.4704 -0.4896
-H -1.1964 0.3978 0.9977
-H 0.7920 -0.7224 -1.0597
-H 0.4246 -1.4559 0.5138
-H 1.4671 1.1550 0.0848
-"""
-
-
-def xyz(folder, text, name="own.xyz"):
-    (folder / name).write_text(text)
-    return folder / name
-
-
-def test_xyz_files_of_one_and_many_molecules_are_read_in_bohr(tmp_path):
-    water = "3\n\nO 0 0 0\n1 0.757 0.587 0\nh -0.757 0.587 0\n"
-    found = datasets.load_xyz([xyz(tmp_path, ETHANOL), xyz(tmp_path, water + ETHANOL + "\n\n", "two.xyz")])
-    assert found.charges.shape == (3, 9)
-    assert found.charges[1].tolist() == [8, 1, 1, 0, 0, 0, 0, 0, 0]
-    assert found.energies is found.folds is None
-    np.testing.assert_allclose(found.coordinates[1, 1], np.array([0.757, 0.587, 0]) / 0.529177, rtol=1e-6)
-    np.testing.assert_array_equal(found.coordinates[0], found.coordinates[2])
-    assert len(chemistry.bonds(found.coordinates[0], found.charges[0])) == 8
-    lengths = [f"{a} {x / 0.529177:.6f} {y / 0.529177:.6f} {z / 0.529177:.6f}" for a, x, y, z in
-               ((line.split()[0], *map(float, line.split()[1:])) for line in ETHANOL.split("\n")[2:-1])]
-    again = datasets.load_xyz(xyz(tmp_path, "9\n\n" + "\n".join(lengths), "bohr.xyz"), unit="bohr")
-    np.testing.assert_allclose(again.coordinates[0], found.coordinates[0], atol=1e-4)
-
-
-@pytest.mark.parametrize(("text", "unit", "says"), [
-    (ETHANOL.replace("O 1.4", "F 1.4"), "angstrom", "own.xyz', line 5: element 'F' is not known; allowed"),
-    (ETHANOL.replace("O 1.4", "9 1.4"), "angstrom", "line 5: element '9' is not known"),
-    (ETHANOL.replace("9\n", "10\n"), "angstrom", "line 12: '' is no atom; needed are element, x, y and z"),
-    (ETHANOL.replace("0.3229", "0,3229"), "angstrom", "line 5: .* is no atom"),
-    ("C 0 0 0\n", "angstrom", "line 1: 'C 0 0 0' is no number of atoms; allowed is an .xyz file"),
-    (ETHANOL, "bohr", "as in angstrom; allowed is bohr"),
-    (ETHANOL, "nm", "^unit: 'nm' is not known; allowed are 'angstrom' and 'bohr'"),
-])
-def test_what_is_no_xyz_file_is_named(tmp_path, text, unit, says):
-    with pytest.raises(ValueError, match=says) as caught:
-        datasets.load_xyz(xyz(tmp_path, text), unit)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_file_in_bohr_read_as_angstrom_is_noticed(tmp_path):
-    lines = [line.split() for line in ETHANOL.split("\n")[2:-1]]
-    atoms = [" ".join([a, *(str(float(v) / 0.529177) for v in place)]) for a, *place in lines]
-    text = "9\n\n" + "\n".join(atoms)
-    with pytest.raises(ValueError, match="^unit: with 'angstrom' the two nearest atoms are 3.* try 'bohr'"):
-        datasets.load_xyz(xyz(tmp_path, text))
-
-
-def test_bonds_of_lengths_in_angstrom_are_refused_unless_a_threshold_is_given(tmp_path):
-    found = datasets.load_xyz(xyz(tmp_path, ETHANOL))
-    angstrom = found.coordinates[0] * 0.529177
-    with pytest.raises(ValueError, match="^coordinates: the nearest atoms are 0.5.* as in angstrom; allowed"):
-        chemistry.bonds(angstrom, found.charges[0])
-    assert len(chemistry.bonds(angstrom, found.charges[0], threshold=1.7)) == 8
-
-
-# --- tables of any make
-
-
-def test_the_separator_is_found_and_said(tmp_path):
-    for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        customers().to_csv(tmp_path / "own.csv", index=False, sep=separator)
-        with pytest.warns(UserWarning, match=f"own.csv' is read as separated by {word}$"):
-            frame = datasets.load_wholesale(tmp_path / "own.csv")
-        assert frame["Fresh"].tolist() == [10.0] * 3
-
-
-def test_decimal_commas_and_encodings_are_found(tmp_path):
-    path = tmp_path / "own.csv"
-    text = "Straße;Größe;Preis\nKöln;1,5;1.000\nMünchen;2,25;3\n"
-    for encoding, said in (("cp1252", ", encoded as cp1252"), ("utf-8", ""), ("utf-8-sig", ""),
-                           ("utf-16", ", encoded as utf-16")):
-        path.write_bytes(text.encode(encoding))
-        with pytest.warns(UserWarning, match=f"separated by semicolons, decimal commas{said}$"):
-            frame = read_table(path)
-        assert frame["Größe"].tolist() == [1.5, 2.25]
-        assert frame["Preis"].tolist() == [1000, 3]
-        assert frame["Straße"].tolist() == ["Köln", "München"]
-
-
-def test_a_plain_table_is_read_without_a_word(tmp_path, recwarn):
-    (tmp_path / "a.csv").write_text('name,size\n"a; b; c; d",1.5\n')
-    assert read_table(tmp_path / "a.csv")["size"].tolist() == [1.5]
-    assert not recwarn
-
-
-def test_mixed_codes_and_doubled_columns_are_named():
-    mixed = customers(Channel=["1", "Retail", "2"])
-    with pytest.raises(ValueError, match=r"mine: Channel of row 0 is the text '1'; allowed are \[1, 2\] or"):
-        datasets.check_wholesale(mixed, "mine")
-    doubled = pd.concat([customers(), customers()[["Fresh"]]], axis=1)
-    with pytest.raises(ValueError, match="mine: 2 columns are called 'Fresh'; allowed is one"):
-        datasets.check_wholesale(doubled, "mine")
 
 
 # --- masks and weights

@@ -49,6 +49,16 @@ def test_the_error_bound_holds_where_float32_is_not_replaced(cloud, gamma, small
     assert error.max() > 1e-12  # it really was float32
 
 
+def test_the_error_bound_grows_with_the_square_of_the_unit_where_all_rows_count():
+    X = np.random.default_rng(3).normal(size=(50, 4))
+    X, gamma = X - X.mean(axis=0), 1e9  # so stiff that no row can be left out
+    nearest = anomalies.hardmin_scores(X)
+    small, large = (softmin_tasks.float32_error(s * X, s**2 * nearest, gamma) - 4e-6 / gamma for s in (1, 10))
+    np.testing.assert_allclose(large, 100 * small)
+    longest = np.linalg.norm(X, axis=1).max()
+    assert small.max() == pytest.approx(8 * 2.0**-24 * (2 * longest) ** 2)
+
+
 def test_doubtful_rows_are_done_in_float64(small_blocks):
     X = 30 * np.random.default_rng(3).normal(size=(900, 6))
     exact, fast = anomalies.softmin_scores(X, 1.5), anomalies.softmin_scores(X, 1.5, precision="float32")
