@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.spatial.distance import cdist, pdist, squareform
+from sklearn.metrics.pairwise import rbf_kernel
 
 
 def _checked_rows(X, Y, sigma):
@@ -28,21 +29,26 @@ def city_block(X, Y=None):
     return cdist(X, Y, "cityblock").astype(np.float32)
 
 
-def compress(environments, size):
+def compress(environments, size, axes_of=None):
     """Return (A, size): the features of environments on their leading principal axes, element by element.
 
-    Distances between atoms of the same element stay nearly the same; sigma and kernel need far less time.
-    Raises ValueError for size not between 1 and the number of features.
+    axes_of: the Environments whose means and axes are used, by default the same ones; for new molecules give
+    those of the training set. Distances between atoms of the same element stay nearly the same; sigma and
+    kernel need far less time. Raises ValueError for size not between 1 and the number of features, or for an
+    element that axes_of does not hold.
     """
-    features = environments.features
+    features, known = environments.features, environments if axes_of is None else axes_of
     if not 1 <= size <= features.shape[1]:
         raise ValueError(f"size: {size!r} is not allowed; give 1 to {features.shape[1]}")
     scores = np.empty((len(features), size), np.float32)
     for element in np.unique(environments.element):
-        rows = np.flatnonzero(environments.element == element)
-        centered = features[rows] - features[rows].mean(0)
+        basis = known.features[known.element == element]
+        if not len(basis):
+            raise ValueError(f"axes_of: holds no atom of element {element}; give a set that does")
+        centered = basis - basis.mean(0)
         axes = np.linalg.eigh((centered.T @ centered).astype(float))[1]
-        scores[rows] = centered @ axes[:, ::-1][:, :size].astype(np.float32)
+        rows = np.flatnonzero(environments.element == element)
+        scores[rows] = (features[rows] - basis.mean(0)) @ axes[:, ::-1][:, :size].astype(np.float32)
     return scores
 
 
@@ -65,6 +71,27 @@ def environment_kernel(features, molecule, element, n, sigma, block=32):
         rows = np.flatnonzero(element == kind)
         rows = rows[np.argsort(molecule[rows], kind="stable")]
         _add_atoms(kernel, features[rows].astype(float) / sigma, molecule[rows], block)
+    return kernel
+
+
+def kernel_between(new, known, sigma, block=32):
+    """Return (n, m): `environment_kernel` between new molecules and known ones, which predicts the new.
+
+    new, known: (features (A, d), molecule (A,), element (A,), number of molecules). Prediction is
+    kernel_between(...) @ alpha, with alpha of `kernel_ridge`. Raises ValueError for unlike widths or sigma.
+    """
+    (features, molecule, element, n), (others, their_molecule, their_element, m) = new, known
+    features, others = _checked_rows(features, others, sigma)
+    kernel = np.zeros((n, m))
+    for kind in np.intersect1d(element, their_element):
+        rows, columns = np.flatnonzero(element == kind), np.flatnonzero(their_element == kind)
+        rows, columns = (each[np.argsort(of[each], kind="stable")] for each, of in
+                         ((rows, molecule), (columns, their_molecule)))
+        present, starts = np.unique(their_molecule[columns], return_index=True)
+        for some in np.array_split(rows, max(1, len(rows) // (8 * block))):
+            similar = rbf_kernel(features[some], others[columns], 0.5 / sigma**2)
+            sums = np.add.reduceat(similar, starts, axis=1)
+            np.add.at(kernel, (molecule[some][:, None], present), sums)
     return kernel
 
 

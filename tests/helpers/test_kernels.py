@@ -295,6 +295,35 @@ def test_kernel_ridge_agrees_with_scikit_learn():
     np.testing.assert_allclose(rbf_kernel(new, X, gamma=0.5) @ alpha, theirs, atol=1e-10)
 
 
+def test_new_molecules_have_the_kernel_that_they_have_in_one_set_with_the_known():
+    around = descriptors.environments(random_molecules(40), NEAR, COSINES, LEGS, (6.0, CUTOFF))
+    both = kernels.environment_kernel(around.features, around.molecule, around.element, 40, 1.7)
+    old, late = around.molecule < 29, around.molecule >= 29
+    new = around.features[late], around.molecule[late] - 29, around.element[late], 11
+    known = around.features[old], around.molecule[old], around.element[old], 29
+    for block in (1, 32):
+        np.testing.assert_allclose(kernels.kernel_between(new, known, 1.7, block), both[29:, :29], rtol=1e-6)
+    t = np.random.default_rng(0).normal(size=29)
+    alpha = kernels.kernel_ridge(both[:29, :29], t, 0.5)
+    theirs = KernelRidge(alpha=0.5, kernel="precomputed").fit(both[:29, :29], t).predict(both[29:, :29])
+    np.testing.assert_allclose(kernels.kernel_between(new, known, 1.7) @ alpha, theirs, rtol=1e-5)
+
+
+def test_new_molecules_are_compressed_on_the_axes_of_the_known():
+    around = descriptors.environments(random_molecules(40), NEAR, COSINES, LEGS, (6.0, CUTOFF))
+    part = lambda rows: SimpleNamespace(features=around.features[rows], element=around.element[rows])
+    old, late = part(around.molecule < 29), part(around.molecule >= 29)
+    np.testing.assert_array_equal(kernels.compress(old, 4, axes_of=old), kernels.compress(old, 4))
+    found, element = kernels.compress(late, 4, axes_of=old), 1
+    theirs = PCA(4, svd_solver="full").fit(old.features[old.element == element].astype(float))
+    expected = theirs.transform(late.features[late.element == element].astype(float))
+    signs = np.sign((found[late.element == element] * expected).sum(0))
+    np.testing.assert_allclose(found[late.element == element] * signs, expected, atol=5e-3)
+    with pytest.raises(ValueError, match="axes_of: holds no atom of element 4"):
+        kernels.compress(SimpleNamespace(features=around.features[:1], element=np.array([4])), 2,
+                         axes_of=part(around.element != 4))
+
+
 def test_bad_kernels_are_refused():
     X = np.ones((4, 2))
     with pytest.raises(ValueError, match="sigma"):
