@@ -94,6 +94,10 @@ def drift(parameters, jobs):
     ]
 
 
+def mutate(parameters, jobs):
+    return [module("course.check.mutate", "--survivors" if parameters.get("SHOW") else "")]
+
+
 def site(parameters, jobs):
     return [module("course.publish.site")]
 
@@ -125,6 +129,7 @@ COMMANDS = {
     "term": Command("play a term through: release, synthetic submissions, grades", term, ("JOBS", "DATA")),
     "site": Command("the course as a website in build/site", site, ("COURSE_REPOSITORY",)),
     "drift": Command("how far the numbers move between processors (slow)", drift, ("NB", "SHARE", "DATA")),
+    "mutate": Command("how tight the net is: changes that the comparison notices", mutate, ("SHOW",)),
     "bench": Command("speed beside other libraries, as ratios in one run", bench, ("BENCH",)),
     "doctor": Command("what this machine has, and what to do about each problem",
                       lambda parameters, jobs: [["course/run/doctor.py"]], environment=False),

@@ -94,7 +94,7 @@ def pooled(messages, mask, kinds=("min", "max", "sum", "mean")):
 
 
 class EdgeConv(nn.Module):
-    """Messages f(x_j, x_j - x_i, radial_ij) from near atoms, pooled by min, max, sum and mean.
+    """Messages f(x_i, x_j - x_i, radial_ij) from near atoms j to atom i, pooled by min, max, sum and mean.
 
     f is a linear layer and SiLU; near: some radial feature is above 0.5, with the defaults of `radial` up to
     about 3.8 bohr. Source: Wang et al., ACM Trans. Graphics 38, 146 (2019), eq. 8, with the distance as a
@@ -109,8 +109,8 @@ class EdgeConv(nn.Module):
 
     def forward(self, x, filters, mask):
         b, n, f = x.shape
-        sender, own = x[:, None].expand(b, n, n, f), x[:, :, None]
-        edges = torch.cat([sender, sender - own, filters.transpose(2, 3)], -1)
+        own, sender = x[:, :, None].expand(b, n, n, f), x[:, None]
+        edges = torch.cat([own, sender - own, filters.transpose(2, 3)], -1)
         return x + self.update(pooled(F.silu(self.message(edges)), filters.amax(2) > 0.5))
 
 

@@ -68,3 +68,17 @@ def cache_umap_kernels():
         with contextlib.suppress(RuntimeError):
             kernel.enable_caching()
     return len(kernels)
+
+
+def fixed(values, digits):
+    """Numbers as text with fixed decimals, in brackets per axis: '[0.50 1.00]'; a single one without.
+
+    values: number, list, array, tensor or frame of any shape, converted to float. NumPy prints a rounded
+    array as `1.`, which does not say how many decimals are meant.
+    """
+    values = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=float)
+    cleaned = np.where(np.abs(values) < 0.5 * 10.0**-digits, 0.0, values)  # no minus before a zero
+    if not values.ndim:
+        return f"{float(cleaned):.{digits}f}"
+    show = {"float_kind": lambda value: f"{value:.{digits}f}"}
+    return np.array2string(cleaned, formatter=show, max_line_width=100, threshold=10_000)

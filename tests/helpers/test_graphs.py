@@ -160,7 +160,7 @@ def test_edge_convolution_equals_a_plain_loop():
         for i in range(5):
             near = [j for j in range(5) if filters[b, i, :, j].max() > 0.5]
             heard += len(near)
-            edges = [torch.cat([x[b, j], x[b, j] - x[b, i], filters[b, i, :, j]]) for j in near]
+            edges = [torch.cat([x[b, i], x[b, j] - x[b, i], filters[b, i, :, j]]) for j in near]
             messages = [layer.message(edge) for edge in edges]
             messages = torch.stack([z / (1 + torch.exp(-z)) for z in messages]) if near else torch.zeros(1, 6)
             pools = [messages.amin(0), messages.amax(0), messages.sum(0), messages.mean(0)]

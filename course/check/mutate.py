@@ -1,0 +1,209 @@
+"""How tight the net is: change one thing at a time in what is stored, and see whether the comparison notices.
+
+    python -m course mutate        outputs, figures and prose of every notebook; nothing is executed
+
+Prints one table with the share that is caught, and which notebook catches least. Sampled with a fixed seed.
+"""
+
+import random
+import re
+import sys
+from collections import defaultdict
+
+import nbformat
+
+from course.check import prose
+from course.check.compare import EXACT, NUMBER, agree, rules_of
+from course.contract import tags
+from course.notebooks import all_notebooks
+from helpers.figures import MIME
+
+SEED, PER_CELL = 0, 6  # mutants of each kind that are tried in a cell at most
+REQUIRED = {  # the share that must be caught: in all, in every notebook
+    "word": (0.995, 0), "line dropped": (0.995, 0), "lines swapped": (0.995, 0), "integer +1": (0.995, 0),
+    "second-last digit +1": (0.99, 0.95), "sign": (0.99, 0.95), "float +10 %": (0.95, 0),
+    "figure": (0.95, 0), "decimal in prose": (0.95, 0), "integer in prose": (0.90, 0),
+}  # fmt: skip
+
+
+def words(text, draw):
+    for match in re.finditer(r"[A-Za-z]{3,}", text):
+        yield text[: match.start()] + match[0][::-1].swapcase() + text[match.end() :]
+
+
+def dropped_lines(text, draw):
+    lines = text.splitlines()
+    for k, line in enumerate(lines):
+        if line.strip():
+            yield "\n".join(lines[:k] + lines[k + 1 :])
+
+
+def swapped_lines(text, draw):
+    lines = text.splitlines()
+    for k in range(len(lines) - 1):
+        if lines[k].split() != lines[k + 1].split():
+            yield "\n".join([*lines[:k], lines[k + 1], lines[k], *lines[k + 2 :]])
+
+
+def with_number(text, wanted, change):
+    """Texts in which one number that `wanted` accepts is written as `change` writes it."""
+    for match in NUMBER.finditer(text):
+        if wanted(match[0]):
+            new = change(match[0])
+            if new is not None and new != match[0]:
+                yield text[: match.start()] + new + text[match.end() :]
+
+
+def is_float(number):
+    return not EXACT.fullmatch(number)
+
+
+def plus(number, step):
+    """A number with `step` added, written with as many decimals; None for one with an exponent."""
+    if "e" in number.lower():
+        return None
+    decimals = len(number.partition(".")[2])
+    return f"{float(number.replace(chr(0x2212), '-')) + step:.{decimals}f}"
+
+
+def integers(text, draw):
+    whole = re.compile(r"[-+]?\d+")
+    return with_number(text, whole.fullmatch, lambda number: plus(number, 1))
+
+
+def second_last_digits(text, draw):
+    def change(number):
+        decimals = len(number.partition(".")[2])
+        return plus(number, 10.0 ** (1 - decimals))
+
+    return with_number(text, is_float, change)
+
+
+def signs(text, draw):
+    def change(number):
+        return None if float(number.replace("\u2212", "-")) == 0 else plus(number, -2 * float(number))
+
+    return with_number(text, is_float, change)
+
+
+def tenths(text, draw):
+    def change(number):
+        two = len(re.sub(r"^[-+]?[0.]*", "", number).replace(".", "")) >= 2
+        return plus(number, 0.1 * float(number)) if two else None
+
+    return with_number(text, is_float, change)
+
+
+OUTPUTS = {"word": words, "line dropped": dropped_lines, "lines swapped": swapped_lines,
+           "integer +1": integers, "second-last digit +1": second_last_digits, "sign": signs,
+           "float +10 %": tenths}  # fmt: skip
+
+
+def texts(cell):
+    """(text, is it a figure's description) of a checked cell's outputs."""
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if MIME in data:
+            yield data[MIME], True
+        elif output.get("text") or data.get("text/plain"):
+            yield output.get("text") or data["text/plain"], False
+
+
+def figure_mutants(description, draw):
+    """A dropped line or other thing drawn, another name, other data (every number of a line by a tenth)."""
+    yield from dropped_lines(description, draw)
+    yield from words(description, draw)
+    for line in description.splitlines():
+        bigger = NUMBER.sub(lambda m: f"{1.1 * float(m[0]):.2e}" if "e" in m[0].lower() else m[0], line)
+        if bigger != line:
+            yield description.replace(line, bigger, 1)
+
+
+def sample(mutants, draw, count):
+    mutants = list(mutants)
+    return draw.sample(mutants, min(count, len(mutants)))
+
+
+def outputs_caught(book, draw):
+    """{kind: [caught or not]} of the checked outputs of a notebook; survivors as (kind, cell id, line)."""
+    found, survivors = defaultdict(list), []
+    for cell in book.cells:
+        if "nbval-check-output" not in tags(cell):
+            continue
+        rules = rules_of(cell.metadata)
+        for text, figure in texts(cell):
+            kinds = {"figure": figure_mutants} if figure else OUTPUTS
+            for kind, mutate in kinds.items():
+                for mutant in sample(mutate(text, draw), draw, PER_CELL * (1 + figure)):
+                    caught = not agree(text, mutant, rules)
+                    found[kind].append(caught)
+                    if not caught:
+                        survivors.append((kind, cell.id))
+    return found, survivors
+
+
+def prose_caught(book, draw):
+    """{kind: [caught or not]} for numbers in the text: the last digit of a decimal, an integer plus seven."""
+    found, survivors = defaultdict(list), []
+    before = len(prose.unsupported(book))
+    for cell in book.cells:
+        if cell.cell_type != "markdown":
+            continue
+        quoted = [text for text, _ in prose.quoted(cell.source)]
+        for text in dict.fromkeys(quoted):
+            whole = "." not in text
+            kind = "integer in prose" if whole else "decimal in prose"
+            step = 7 if whole else 3 * 10.0 ** -len(text.partition(".")[2])
+            changed, source = plus(text.replace(",", ""), step), cell.source
+            cell.source = re.sub(rf"(?<![\d.,]){re.escape(text)}(?![\d,]|\.\d)", changed, source, count=1)
+            if cell.source != source:
+                caught = len(prose.unsupported(book)) > before
+                found[kind].append(caught)
+                if not caught:
+                    survivors.append((kind, f"{cell.id} {text} -> {changed}"))
+            cell.source = source
+    return found, survivors
+
+
+def measure(paths):
+    """({kind: {notebook: [caught or not]}}, survivors)."""
+    table, survivors = defaultdict(dict), []
+    for path in paths:
+        book, draw = nbformat.read(path, 4), random.Random(SEED)
+        for caught, left in (outputs_caught(book, draw), prose_caught(book, draw)):
+            for kind, values in caught.items():
+                table[kind][path.name[:2]] = values
+            survivors += [(path.name[:2], *one) for one in left]
+    return table, survivors
+
+
+def rows(table):
+    """(kind, how many, share caught, the notebook that catches least, its share, whether that is enough)."""
+    for kind, (all_of_it, each) in REQUIRED.items():
+        if not table[kind]:
+            yield kind, 0, 0.0, "-", 0.0, False
+            continue
+        by_notebook = {name: sum(values) / len(values) for name, values in table[kind].items() if values}
+        every = [value for values in table[kind].values() for value in values]
+        least = min(by_notebook, key=by_notebook.get)
+        share = sum(every) / len(every)
+        good = share >= all_of_it and by_notebook[least] >= each
+        yield kind, len(every), share, least, by_notebook[least], good
+
+
+def main():
+    table, survivors = measure(all_notebooks())
+    print("| change | tried | caught | least in | there | enough |\n| --- | ---: | ---: | --- | ---: | --- |")
+    failed = False
+    for kind, count, share, least, there, good in rows(table):
+        failed |= not good
+        shares = f"{100 * share:.1f} % | {least} | {100 * there:.0f} %"
+        print(f"| {kind} | {count} | {shares} | {'yes' if good else 'NO'} |")
+    if "--survivors" in sys.argv:
+        for one in survivors:
+            print(*one)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

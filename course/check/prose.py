@@ -1,0 +1,140 @@
+"""Every number in a notebook's text stands in a checked output, a parameter or the code of its section.
+
+    python -m course.check.prose 12 22        lists the numbers that nothing supports
+
+A section begins with a heading `## `. Decimals and percentages must stand in their own section or the one
+before; whole numbers, which also name rows, in any checked output; the first and last cell quote the whole
+notebook. A quoted number must be a rounding of a printed one, with its sign where it has one, times 100 only
+before a percent sign. Not looked at: formulas, code, links, references, durations, sizes, years, notebooks,
+the 95 % of an interval.
+"""
+
+import re
+import sys
+
+import nbformat
+
+from course.contract import tags
+from course.notebooks import all_notebooks, find
+
+LIST = r"\d+(?:\.\d+)?(?:(?:,| and| to|–) \d+(?:\.\d+)?)*"
+# what is not prose: formulas, code, links and addresses, references, names of notebooks and sections
+SKIPPED = [
+    re.compile(r"\$\$.*?\$\$|```.*?```", re.DOTALL),
+    re.compile(r"\$[^$\n]*\$|`[^`\n]*`|<code>.*?</code>"),
+    re.compile(r"\]\([^)]*\)|https?://\S+|arXiv:\S+|doi:\S+|10\.\d{4,}/\S+"),
+    re.compile(r"\*\*References\b.*|^#+ References.*|^References:.*", re.DOTALL | re.MULTILINE),
+    re.compile(r"^#+ (?:\d+(?:\.\d+)? |Exercise \d+\.\d+).*$", re.MULTILINE),
+    re.compile(r"\b(?:[Nn]otebooks?|[Ss]ections?|[Ee]xercises?|[Ss]eries)\s+" + LIST),
+    re.compile(r"\b\d+(?: to \d+)? (?:minutes?|hours?|seconds?|kB|MB|GB)\b"),
+    re.compile(r"\b95 ?(?:%|percent)"),  # the level of every interval
+    re.compile(r"<(?!details|summary)[^>]*>"),
+]
+NUMBER = re.compile(r"(?<![\w.^/:-])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w.]*\d)(?!\))")
+PRINTED = re.compile(r"[-+\u2212]?\d+\.?\d*(?:[eE][-+]?\d+)?")
+YEAR = re.compile(r"(?:19|20)\d\d")
+SMALL = 12  # integers up to a dozen are counts that a sentence makes itself
+
+
+def quoted(markdown):
+    """[(number as it is written, whether a percent sign follows)] of a markdown cell's prose."""
+    for pattern in SKIPPED:
+        markdown = pattern.sub(" ", markdown)
+    found = []
+    for match in NUMBER.finditer(markdown):
+        text = match[0].replace("\u2212", "-")
+        whole = "." not in text
+        if whole and (YEAR.fullmatch(text) or abs(int(text.replace(",", ""))) <= SMALL):
+            continue
+        found.append((text, bool(re.match(r"\s*(?:%|percent)", markdown[match.end() :]))))
+    return found
+
+
+def numbers(text):
+    """All numbers of a printed text or of code, as floats."""
+    text = re.sub(r"(?<=\d)[,_](?=\d{3})", "", text).replace("\u2212", "-")
+    found = []
+    for match in PRINTED.finditer(text):
+        # a minus behind a word or digit is a dash: C-C, 5-10
+        glued = match.start() > 0 and match[0][0] in "-+" and (text[match.start() - 1].isalnum())
+        found.append(float(match[0][1:] if glued else match[0]))
+    return found
+
+
+def supported(text, percent, available):
+    """Whether a quoted number is a rounding of an available one: with its sign, in percent where said."""
+    value = float(text.replace(",", ""))
+    half = 0.5001 * 10.0 ** -len(text.partition(".")[2])
+    signed = text[0] in "-+"
+    for printed in available:
+        for scale in (1, 100) if percent else (1,):
+            if abs(printed * scale - value) <= half or (not signed and abs(-printed * scale - value) <= half):
+                return True
+    return False
+
+
+def shown(cell):
+    """What a checked cell prints, pictures left out."""
+    if "nbval-check-output" not in tags(cell):
+        return ""
+    parts = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if "<img" not in data.get("text/html", "") and "image/png" not in data:
+            parts.append(output.get("text", "") or data.get("text/plain", ""))
+            parts.append(re.sub(r"<[^>]+>", " ", data.get("text/html", "")))
+    return " ".join(parts)
+
+
+def sections(book):
+    """[(cells of a section)]: each begins with a heading of the second level."""
+    found = [[]]
+    for cell in book.cells:
+        if cell.cell_type == "markdown" and re.match(r"## ", cell.source):
+            found.append([])
+        found[-1].append(cell)
+    return found
+
+
+def available_in(cells):
+    """The numbers that code cells print where it is checked, and those that stand in their code."""
+    code = [cell for cell in cells if cell.cell_type == "code" and "hidden" not in tags(cell)]
+    return [value for cell in code for value in numbers(shown(cell)) + numbers(cell.source)]
+
+
+def unsupported(book):
+    """[(cell id, number)] that nothing in the notebook supports."""
+    everything, missing = available_in(book.cells), []
+    printed = [value for cell in book.cells if cell.cell_type == "code" for value in numbers(shown(cell))]
+    known = {path.name[:2] for path in all_notebooks()}
+    first, *others = sections(book)
+    parameters, before = available_in(first), []
+    for cells in (first, *others):
+        here = [*parameters, *before, *available_in(cells)]
+        before = available_in(cells)  # a section may take up what the one before it found
+        for cell in cells:
+            if cell.cell_type != "markdown":
+                continue
+            outside = cell in (book.cells[0], book.cells[-1])
+            for text, percent in quoted(cell.source):
+                if outside and text in known:  # which notebook comes before or next
+                    continue
+                whole = "." not in text and not percent
+                available = everything if outside else [*here, *printed] if whole else here
+                if not supported(text, percent, available):
+                    missing.append((cell.id, text))
+    return missing
+
+
+def main():
+    paths = [find(number) for number in sys.argv[1:]] or all_notebooks()
+    count = 0
+    for path in paths:
+        for cell, number in unsupported(nbformat.read(path, 4)):
+            count += 1
+            print(f"{path.stem} {cell}: {number} stands in no checked output or code of its section")
+    sys.exit(bool(count))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""The notebook contract as rules: what nbval alone would let pass in silence is said here, a line per fault.
+
+    python -m course.check.rules 12 22        every line names the cell, what was found and what to do
+"""
+
+import ast
+import re
+import sys
+
+import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
+
+from course.check import prose
+from course.check.compare import BadTolerance, rules_of
+from course.contract import course, tags
+from course.notebooks import all_notebooks, find
+from helpers.figures import MIME
+
+TAGS = {"parameters", "exercise", "hidden", "nbval-check-output", "nbval-ignore-output"}
+LONGEST_FUNCTION, LONGEST_TEXT = 20, 130  # lines with docstring; words
+LARGEST_NOTEBOOK, LARGEST_PICTURE = 3_000_000, 500_000  # bytes
+PICTURE = re.compile(r'<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">')
+
+
+class Book:
+    """A notebook with what the rules look at: cells, code cells, exercises by id."""
+
+    def __init__(self, path):
+        self.path, self.number = path, path.name[:2]
+        self.notebook = nbformat.read(path, 4)
+        self.cells, self.metadata = self.notebook.cells, self.notebook.metadata
+        self.code = [cell for cell in self.cells if cell.cell_type == "code"]
+        self.exercises = {course(cell).get("id"): cell for cell in self.code if "exercise" in tags(cell)}
+        self.checked = [cell for cell in self.code if "nbval-check-output" in tags(cell)]
+
+    def checks(self, exercise):
+        return [cell for cell in self.code if course(cell).get("for") == exercise]
+
+
+def text_of(output):
+    """What an output shows as text."""
+    data = output.get("data", {})
+    html = re.sub(r"<[^>]+>", " ", PICTURE.sub(" ", data.get("text/html", "")))
+    return output.get("text", "") + data.get("text/plain", "") + html
+
+
+def said(cell):
+    return "".join(text_of(output) for output in cell.outputs)
+
+
+def valid(book):
+    try:
+        nbformat.validate(book.notebook)
+    except nbformat.ValidationError as error:
+        yield f"not a valid notebook ({str(error).splitlines()[0]}); open and save it in JupyterLab"
+    size = book.path.stat().st_size
+    if size >= LARGEST_NOTEBOOK:
+        yield f"{size} bytes; keep it below {LARGEST_NOTEBOOK}: fewer or smaller figures"
+    ids = [cell.id for cell in book.cells]
+    for name in sorted({name for name in ids if ids.count(name) > 1}):
+        yield f"{name}: two cells have this id; give one of them another"
+
+
+def executed(book):
+    for count, cell in enumerate(book.code, 1):
+        if cell.execution_count != count:
+            ran = cell.execution_count
+            yield f"{cell.id}: was executed as {ran}, is cell {count}; make refresh NB={book.number}"
+
+
+def clean_outputs(book):
+    for cell in book.code:
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"{cell.id}: an error is stored ({output.ename}); mend the cell and refresh"
+            if output.get("name") == "stderr":
+                yield f"{cell.id}: a warning is stored ({output.text.strip()[:60]!r}); mend what causes it"
+
+
+def tagged(book):
+    for cell in book.code:
+        for tag in sorted(set(tags(cell)) - TAGS):
+            yield f"{cell.id}: unknown tag {tag!r}; allowed are {' '.join(sorted(TAGS))}"
+        marks = {"nbval-check-output", "nbval-ignore-output"} & set(tags(cell))
+        if cell.outputs and "exercise" not in tags(cell) and len(marks) != 1:
+            yield f"{cell.id}: its output is not tagged; tag it nbval-check-output (or nbval-ignore-output)"
+    if len(book.checked) < 3:
+        yield f"{len(book.checked)} checked cells; tag at least 3 that print few rounded facts"
+
+
+def checked_says_something(book):
+    for cell in book.checked:
+        if not said(cell).strip():
+            yield f"{cell.id}: is checked and prints nothing; print a fact or drop the tag"
+
+
+def plain_numbers(book):
+    for cell in book.checked:
+        found = re.search(r"(?<![\w.])-?\d+\.(?=[\s,\])%]|$)(?!\s+[a-zA-Z])", said(cell))
+        if found:
+            yield f"{cell.id}: prints {found[0]!r}, a number without decimals; use a format or fixed(x, 2)"
+
+
+def tolerances(book):
+    for cell in book.code:
+        if isinstance(cell.metadata.get("tolerance"), dict):
+            yield f"{cell.id}: a tolerance for the whole cell; give rules with after, atol or rtol, because"
+        try:
+            rules_of(cell.metadata)
+        except BadTolerance as error:
+            yield f"{cell.id}: {error}"
+
+
+def parameters(book):
+    cells = [cell for cell in book.code if "parameters" in tags(cell)]
+    if len(cells) != 1 or cells[0] is not book.code[0]:
+        yield f"{len(cells)} cells tagged parameters; the first code cell, and no other, has this tag"
+        return
+    assigned = [node for node in ast.parse(cells[0].source).body if isinstance(node, ast.Assign)]
+    names = {target.id for node in assigned for target in node.targets}
+    needed = {"SEED", "DEVICE"} | ({"NETWORK"} if book.path.parent.name == "3_leaves" else set())
+    for name in sorted(needed - names):
+        yield f"{cells[0].id}: the parameters have no {name}; add it"
+
+
+def metadata(book):
+    if set(book.metadata.get("budget", {})) != {"seconds", "memory_mb"}:
+        yield 'the metadata have no budget; add "budget": {"seconds": 60, "memory_mb": 3000}'
+    if book.metadata.get("kernelspec", {}).get("name") != "python3":
+        yield "the kernel is not python3; choose it in JupyterLab and save"
+    for key in sorted({"papermill", "widgets"} & set(book.metadata)):
+        yield f"the metadata hold {key}, which belongs to one run; make refresh NB={book.number}"
+    for cell in book.cells:
+        for key in sorted({"papermill", "execution"} & set(cell.metadata)):
+            yield f"{cell.id}: its metadata hold {key}, which belongs to one run; refresh"
+
+
+def says_its_data(book):
+    if not any(re.search(r"^data source: real", said(cell), re.MULTILINE) for cell in book.checked):
+        yield "no checked cell prints `data source: real`; print the source of the data it loads"
+    if "numbers in the text are those of the real data" not in book.cells[0].source:
+        yield f"{book.cells[0].id}: does not say whose numbers the text quotes; see notebook 11"
+
+
+def plain_python(book):
+    manager = TransformerManager()
+    for cell in book.code:
+        python = manager.transform_cell(cell.source).rstrip("\n")
+        if python != cell.source.rstrip("\n") or "get_ipython" in cell.source:
+            yield f"{cell.id}: a magic or shell line; papermill and nbval treat them differently: use Python"
+        if cell.source.rstrip().endswith(";"):
+            yield f"{cell.id}: ends with ';', which hides nothing under nbval; end with show(...)"
+        if "NBVAL" in cell.source:
+            yield f"{cell.id}: an nbval comment; use a tag"
+        if re.search(r"^\s*(?:quit|exit|sys\.exit|os\._exit)\(", cell.source, re.MULTILINE):
+            yield f"{cell.id}: ends the kernel, and what follows never runs; raise an error or drop the line"
+
+
+def short_functions(book):
+    for cell in book.code:
+        try:
+            tree = ast.parse(cell.source)
+        except SyntaxError:
+            continue  # plain_python says it
+        longest = LONGEST_FUNCTION + 4 * ("### BEGIN SOLUTION" in cell.source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and (lines := node.end_lineno - node.lineno + 1) > longest:
+                yield f"{cell.id}: {node.name} has {lines} lines, at most {longest}; split or move it"
+
+
+def figures(book):
+    for cell in book.code:
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if set(data) & {"image/png", "image/svg+xml", "image/jpeg"}:
+                yield f"{cell.id}: a picture without a description; draw it with show(figure, alt=...)"
+            for alt, encoded in PICTURE.findall(data.get("text/html", "")):
+                if len(alt.split()) < 5 or MIME not in data:
+                    yield f"{cell.id}: a picture that says nothing; draw it with show(figure, alt=...)"
+                if len(encoded) >= LARGEST_PICTURE:
+                    yield f"{cell.id}: a picture of {len(encoded)} bytes; draw it smaller"
+            if MIME in data and "nbval-ignore-output" in tags(cell):
+                yield f"{cell.id}: its figure is not compared; tag it nbval-check-output"
+
+
+def frame(book):
+    first, last = book.cells[0], book.cells[-1]
+    if not re.match(rf"# {book.number} \S", first.source):
+        yield f"{first.id}: must begin with `# {book.number} ` and a title"
+    for word in ("found", "references"):
+        if last.cell_type != "markdown" or not re.search(word, last.source, re.IGNORECASE):
+            yield f"{last.id}: the last cell does not say what we {word}" if word == "found" else (
+                f"{last.id}: the last cell has no references; add them")
+    for cell in book.cells[1:-1]:
+        if cell.cell_type == "markdown" and "<details>" not in cell.source:
+            words = len(re.sub(r"\$[^$]+\$|\|.*\||`[^`]+`", " ", cell.source).split())
+            if words > LONGEST_TEXT:
+                yield f"{cell.id}: {words} words, at most {LONGEST_TEXT}; one idea per cell: split it"
+
+
+def exercises(book):
+    if not 3 <= len(book.exercises) <= 5:
+        yield f"{len(book.exercises)} exercises; give three to five"
+    for name, cell in book.exercises.items():
+        if not re.fullmatch(rf"{book.number}\.\d", str(name)):
+            yield f"{cell.id}: the exercise's id is {name!r}; it must be {book.number}.1 and so on"
+        begins, ends = (cell.source.count(f"### {word} SOLUTION") for word in ("BEGIN", "END"))
+        if begins != ends or not begins:
+            yield f"{cell.id}: {begins} times BEGIN SOLUTION, {ends} times END; put both around it"
+        yield from checks_of(book, name, cell)
+    for cell in book.code:
+        if course(cell).get("for", next(iter(book.exercises), None)) not in book.exercises:
+            yield f"{cell.id}: checks exercise {course(cell)['for']}, which does not exist; mend its `for`"
+
+
+def checks_of(book, name, cell):
+    """The faults of one exercise's checks."""
+    checks, order = book.checks(name), [one.id for one in book.cells]
+    points, wanted = sum(course(check).get("points", 0) for check in checks), course(cell).get("points")
+    if points != wanted:
+        yield f"{cell.id}: its checks give {points} points, it has {wanted}; make them equal"
+    if not any("hidden" in tags(check) for check in checks):
+        yield f"{cell.id}: no hidden check, so a printed target could be copied; add one on other inputs"
+    if not any("nbval-check-output" in tags(check) for check in checks):
+        yield f"{cell.id}: no visible check; add one that prints what is wanted"
+    for check in checks:
+        if order.index(check.id) < order.index(cell.id):
+            yield f"{check.id}: stands above exercise {name}; move it below"
+        if len(course(check).get("message", "").split()) < 4:
+            yield f"{check.id}: no message; say in a sentence what is wrong for whoever fails it"
+        if "hidden" in tags(check) and (check.outputs or "assert" not in check.source):
+            yield f"{check.id}: a hidden check must assert and print nothing"
+
+
+def tasks(book):
+    for index, cell in enumerate(book.cells):
+        if cell.cell_type == "code" and "exercise" in tags(cell):
+            task, name = book.cells[index - 1], course(cell).get("id")
+            named = re.search(rf"Exercise {re.escape(str(name))}\b", task.source)
+            if task.cell_type != "markdown" or not named:
+                yield f"{cell.id}: no task above it; write a text cell with `Exercise {name}`"
+            opened, closed = task.source.count("<details>"), task.source.count("</details>")
+            if opened != closed or not opened:
+                yield f"{task.id}: {opened} times <details>, {closed} times </details>; give hints in steps"
+
+
+def names_in(source, context):
+    return {node.id for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Name) and isinstance(node.ctx, context)}  # fmt: skip
+
+
+def defined(source):
+    """Names that a cell binds at its top level."""
+    tree = ast.parse(source)
+    found = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    for node in tree.body:
+        if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+            found |= {name.id for name in ast.walk(node)
+                      if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}  # fmt: skip
+    return found
+
+
+def independent(book):
+    for name, exercise in book.exercises.items():
+        bound = defined(exercise.source)
+        for cell in book.code:
+            if cell is exercise or course(cell).get("for") == name:
+                continue
+            try:
+                shared = (bound & names_in(cell.source, ast.Load)) - defined(cell.source)
+            except SyntaxError:
+                continue  # plain_python says it
+            for one in sorted(shared):
+                yield f"{cell.id}: uses {one} of exercise {name}, where a student copy would stop; do without"
+
+
+def no_machine(book):
+    for cell in book.checked:
+        found = re.search(r" at 0x[0-9a-f]+|(?<![\w./])/(root|home|tmp|work|usr)/", said(cell))
+        if found:
+            yield f"{cell.id}: prints {found[0].strip()!r} of one machine or run; print something else"
+    text = re.sub(r"base64,[\w+/=]+", "", book.path.read_text(encoding="utf-8"))
+    found = re.search(r"(?<![\w./])/(root|home|tmp|work)/\w+", text)
+    if found:
+        yield f"the file holds {found[0]!r}, a path of one machine; take it out"
+
+
+def prose_held(book):
+    for cell, number in prose.unsupported(book.notebook):
+        yield f"{cell}: {number} stands in no checked output or code of its section; print it or drop it"
+
+
+RULES = [valid, executed, clean_outputs, tagged, checked_says_something, plain_numbers, tolerances,
+         parameters, metadata, says_its_data, plain_python, short_functions, figures, frame, exercises, tasks,
+         independent, no_machine, prose_held]  # fmt: skip
+
+
+def faults(path):
+    """["notebook: cell: what was found; what to do"] of a notebook."""
+    book = Book(path)
+    return [f"{path.stem}: {line}" for rule in RULES for line in rule(book)]
+
+
+def main():
+    lines = [line for path in [find(n) for n in sys.argv[1:]] or all_notebooks() for line in faults(path)]
+    print("\n".join(lines) or "the contract holds")
+    sys.exit(bool(lines))
+
+
+if __name__ == "__main__":
+    main()
