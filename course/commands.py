@@ -98,6 +98,10 @@ def mutate(parameters, jobs):
     return [module("course.check.mutate", "--survivors" if parameters.get("SHOW") else "")]
 
 
+def compare(parameters, jobs):
+    return [module("course.check.comparison", parameters["A"], parameters["B"])]
+
+
 def site(parameters, jobs):
     return [module("course.publish.site")]
 
@@ -129,6 +133,7 @@ COMMANDS = {
     "term": Command("play a term through: release, synthetic submissions, grades", term, ("JOBS", "DATA")),
     "site": Command("the course as a website in build/site", site, ("COURSE_REPOSITORY",)),
     "drift": Command("how far the numbers move between processors (slow)", drift, ("NB", "SHARE", "DATA")),
+    "compare": Command("two executed builds side by side, as a page", compare, ("A", "B"), ("A", "B")),
     "mutate": Command("how tight the net is: changes that the comparison notices", mutate, ("SHOW",)),
     "bench": Command("speed beside other libraries, as ratios in one run", bench, ("BENCH",)),
     "doctor": Command("what this machine has, and what to do about each problem",

@@ -310,15 +310,3 @@ def triple_energies(all_triples, weights, cosines, legs, cutoff):
     counted = cutoff_function(all_triples.legs, cutoff).prod(1)
     cells = interpolation_cells(all_triples.kind, shares, [len(cosines), len(legs)], counted)
     return sum(weights[index] * part for index, part in cells)
-
-
-hats, fade = interpolation_weights, cutoff_function  # the names until notebook 25 has the new ones
-
-
-def __getattr__(name):
-    """What moved to helpers.descriptors, until notebook 25 imports it from there."""
-    from helpers import descriptors
-
-    if name in ("environments", "coulomb_matrices", "bag_of_bonds", "Environments"):
-        return getattr(descriptors, name)
-    raise AttributeError(f"module 'helpers.molecules' has no attribute {name!r}")

@@ -105,6 +105,21 @@ def decode(tree, remote):
         return array
     if tag == "dtype":
         return _dtype(rest[0])
+    if tag in ("generator", "tensor", "sparse"):
+        return _decode_library(tag, rest, again)
+    if tag == "namedtuple":
+        import collections
+
+        return collections.namedtuple(rest[0], rest[1])(*(again(item) for item in rest[2]))
+    if tag == "exception":
+        return failure(*rest)
+    if tag == "remote":
+        return remote(int(rest[0]), str(rest[1])[:80])
+    return _decode_pandas(tag, rest, again)
+
+
+def _decode_library(tag, rest, again):
+    """A random generator, a tensor or a sparse array for its tree."""
     if tag == "generator":
         if rest[0] not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"):
             raise ValueError(f"generator: {rest[0]!r} is not known")
@@ -115,22 +130,12 @@ def decode(tree, remote):
         import torch
 
         return torch.from_numpy(np.array(again(rest[0]))).requires_grad_(rest[1])
-    if tag == "sparse":
-        import scipy.sparse
+    import scipy.sparse
 
-        data, row, column = (again(part) for part in rest[1])
-        kind = "coo_array" if str(rest[0]).endswith("array") else "coo_matrix"
-        sparse = getattr(scipy.sparse, kind)((data, (row, column)), shape=rest[2])
-        return sparse.asformat(str(rest[0])[:3])
-    if tag == "namedtuple":
-        import collections
-
-        return collections.namedtuple(rest[0], rest[1])(*(again(item) for item in rest[2]))
-    if tag == "exception":
-        return failure(*rest)
-    if tag == "remote":
-        return remote(int(rest[0]), str(rest[1])[:80])
-    return _decode_pandas(tag, rest, again)
+    data, row, column = (again(part) for part in rest[1])
+    kind = "coo_array" if str(rest[0]).endswith("array") else "coo_matrix"
+    sparse = getattr(scipy.sparse, kind)((data, (row, column)), shape=rest[2])
+    return sparse.asformat(str(rest[0])[:3])
 
 
 def _dtype(description):

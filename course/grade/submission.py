@@ -209,21 +209,8 @@ def run(notebook, limits):
             "environment": clean_environment(private, limits),
             "result": str(result),
         }
-        command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "--no-header", "-p", "no:cacheprovider"]
-        command += ["-c", os.devnull, "--rootdir", str(folder), "-p", "course.grade.nbval_plugin"]
-        command += ["-p", "nbval.plugin", "-p", "course.check.tolerance", "--nbval", "--nbval-current-env"]
-        command += ["--nbval-cell-timeout", str(limits.run_seconds), str(folder / "merged.ipynb")]
-        variables = {"COURSE_GRADE": json.dumps(settings), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         with open(folder / "log", "w") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, **variables, **dict.fromkeys(THREADS, "1")},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            process = start_nbval(folder, settings, limits, log)
             note = watch(process, folder, limits)
         records = [json.loads(line) for line in result.read_text().splitlines()] if result.exists() else []
         if not records and not note:
@@ -231,6 +218,24 @@ def run(notebook, limits):
         return records, note
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def start_nbval(folder, settings, limits, log):
+    """Start nbval on folder/merged.ipynb with the grading plug-in, in a session of its own."""
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "--no-header", "-p", "no:cacheprovider"]
+    command += ["-c", os.devnull, "--rootdir", str(folder), "-p", "course.grade.nbval_plugin"]
+    command += ["-p", "nbval.plugin", "-p", "course.check.tolerance", "--nbval", "--nbval-current-env"]
+    command += ["--nbval-cell-timeout", str(limits.run_seconds), str(folder / "merged.ipynb")]
+    variables = {"COURSE_GRADE": json.dumps(settings), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **variables, **dict.fromkeys(THREADS, "1")},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
 
 
 def verdict(record, check):
@@ -251,6 +256,21 @@ def verdict(record, check):
     return contract.Verdict(False, detail, record["expected"], record["got"][:2000])
 
 
+def opened(content, reference, result):
+    """The submitted notebook, an empty one where it cannot be read; what is wrong goes into the result."""
+    try:
+        submission = read_cells(content)
+    except Unreadable as error:
+        result["status"] = "unreadable"
+        result["notes"].append(str(error))
+        return NotebookNode(cells=[])
+    expected = {exercise.id for exercise in contract.exercises(reference)}
+    if not expected & set(exercise_ids(submission.cells)):
+        result["status"] = "other notebook"
+        result["notes"].append("no exercise of this notebook is in the file")
+    return submission
+
+
 def grade(content, reference, limits=None):
     """Grade the bytes of a submitted notebook against those of the reference; returns plain data.
 
@@ -261,17 +281,7 @@ def grade(content, reference, limits=None):
     begin = time.monotonic()
     reference = nbformat.reads(reference.decode(), as_version=4)
     result = {"status": "graded", "notes": [], "seconds": 0.0}
-    submission = NotebookNode(cells=[])
-    try:
-        submission = read_cells(content)
-        expected = {exercise.id for exercise in contract.exercises(reference)}
-        if not expected & set(exercise_ids(submission.cells)):
-            result["status"] = "other notebook"
-            result["notes"].append("no exercise of this notebook is in the file")
-    except Unreadable as error:
-        result["status"] = "unreadable"
-        result["notes"].append(str(error))
-    given = contract.answers(reference, submission)
+    given = contract.answers(reference, opened(content, reference, result))
     verdicts = {}
     if any(answer.attempted for answer in given.values()):
         records, note = run(prepared(reference, given, limits.whole), limits)

@@ -23,7 +23,7 @@ from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks
 from course.publish import links
 from course.publish.pages import Hosting, PageError, document_page, module_page, notebook_page
 
-SITE = BUILD / "site"
+SITE, BRANCH = BUILD / "site", BUILD / "student-branch"
 THEME = Path(__file__).with_name("theme")
 DOCUMENTS = {
     "students": "docs/students.md",
@@ -179,6 +179,32 @@ def write_student_copies(target, notebooks):
         write(target / path.relative_to(NOTEBOOKS), nbformat.writes(copy, version=4) + "\n")
 
 
+SETUP = """\
+# where the course is not installed (Colab): fetch it; the data follow when they are first used
+try:
+    import helpers
+except ModuleNotFoundError:
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "git+https://github.com/{repository}"],
+                   check=True)"""
+
+
+def write_student_branch(target, notebooks, repository):
+    """Write what the branch `student` holds: copies with a set-up cell, helpers, and Binder's files."""
+    shutil.rmtree(target, ignore_errors=True)
+    for path in notebooks:
+        copy = contract.student_copy(nbformat.read(path, 4))
+        setup = nbformat.v4.new_code_cell(SETUP.format(repository=repository), id="setup")
+        copy.cells.insert(1, setup)
+        write(target / path.relative_to(NOTEBOOKS), nbformat.writes(copy, version=4) + "\n")
+    for name in ("helpers", ".binder", "data"):
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "raw"))
+    for name in ("pyproject.toml", "requirements.lock", "LICENSE", "README.md"):
+        shutil.copy(ROOT / name, target)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=SITE)
@@ -188,6 +214,9 @@ def main():
         pages = build(arguments.to.resolve())
     except PageError as error:
         sys.exit(f"site: {error}")
+    if repository := os.environ.get("COURSE_REPOSITORY"):
+        write_student_branch(BRANCH, all_notebooks(), repository)
+        print(f"student copies for the launch buttons: {BRANCH.relative_to(ROOT)}")
     print(f"{pages} pages in {time.monotonic() - begin:.0f} s: {arguments.to / 'index.html'}")
 
 

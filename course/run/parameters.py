@@ -16,7 +16,7 @@ ALLOWED = {
 }
 DECISIONS = re.compile(r"\w+=(?:real|sample)(?:,\w+=(?:real|sample))*")
 NUMBERS = ("JOBS", "THREADS")
-FILES = ("SUBMISSIONS", "FILE")
+FILES = ("SUBMISSIONS", "FILE", "A", "B")
 
 
 class Refused(Exception):

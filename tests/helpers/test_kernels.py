@@ -155,7 +155,7 @@ def test_a_weight_is_the_potential_at_its_knot():
     weights = np.random.default_rng(0).normal(size=75 * len(COSINES) * len(LEGS))
     table = weights.reshape(75, len(COSINES), len(LEGS))
     one = mol.Triples(*[np.zeros(2, int)] * 4, np.array([7, 7]), COSINES[1:3], np.full((2, 2), LEGS[1]))
-    expected = table[7, 1:3, 1] * mol.fade(LEGS[1], CUTOFF) ** 2
+    expected = table[7, 1:3, 1] * basis.cutoff_function(LEGS[1], CUTOFF) ** 2
     np.testing.assert_allclose(mol.triple_energies(one, weights, COSINES, LEGS, CUTOFF), expected)
 
 

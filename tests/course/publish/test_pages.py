@@ -1,12 +1,15 @@
 """What becomes a page and what must not: each guard breaks on a page that is broken in just that way."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
 from course import contract
 from course.notebooks import NOTEBOOKS, ROOT, all_notebooks, find
-from course.publish import links, pages
+from course.publish import links, pages, site
 from course.publish.pages import Hosting, PageError
 
 
@@ -145,8 +148,22 @@ def test_a_sound_page_has_no_problems(tmp_path):
     assert links.problems(tmp_path) == []
 
 
-def test_every_document_of_the_site_is_there():
-    from course.publish.site import DOCUMENTS
+def test_the_branch_of_the_launch_buttons_sets_itself_up(tmp_path, monkeypatch):
+    site.write_student_branch(tmp_path / "branch", [find("11")], "owner/name")
+    book = nbformat.read(tmp_path / "branch" / "1_wholesale" / find("11").name, 4)
+    assert contract.BEGIN not in nbformat.writes(book)
+    assert (tmp_path / "branch" / "data" / "registry.toml").exists()
+    assert not (tmp_path / "branch" / "data" / "raw").exists()
+    called = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
+    exec(book.cells[1].source, {})  # helpers are here: nothing is fetched
+    assert called == []
+    monkeypatch.setitem(sys.modules, "helpers", None)
+    exec(book.cells[1].source, {})
+    assert called[0][-1] == "git+https://github.com/owner/name"
+    assert called[0][1:4] == ["-m", "pip", "install"]
 
-    for path in DOCUMENTS.values():
+
+def test_every_document_of_the_site_is_there():
+    for path in site.DOCUMENTS.values():
         assert (ROOT / path).exists(), path
