@@ -19,6 +19,7 @@ from dataclasses import dataclass
 NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?>\d+\.\d*|\.\d+|\d+)(?>[eE][-+]?\d+)?(?!\w|\.\d)")
 EXACT = re.compile(r"[-+\u2212]?\d+\.?")  # integers, and numbers that NumPy prints as `N.`
 BOUNDED = re.compile(r"\b(AUC|accuracy|correlation|precision|recall|share|silhouette|Rand|trust)", re.I)
+SIGNED = ("correlation", "silhouette", "rand")  # from -1 on
 PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
 
 
@@ -83,31 +84,41 @@ def allowed(expected, found, rule=None):
     return max(unit, rule.atol + rule.rtol * abs(float(expected)) if rule else 0.0)
 
 
-def same_number(expected, found, rule=None, bounded=False):
-    """Whether two floats, as they are written, agree."""
+def same_number(expected, found, rule=None, low=-math.inf, high=math.inf):
+    """Whether two floats, as they are written, agree; low and high: what nature allows."""
     first, second = float(expected), float(found)
-    if bounded and abs(first) <= 1 < abs(second):
+    if low <= first <= high and not low <= second <= high:
         return False
     # the products in `allowed` are rounded, so one unit must not fail by a rounding error of its own
     return math.isclose(first, second, rel_tol=1e-12, abs_tol=allowed(expected, found, rule) * (1 + 1e-6))
 
 
+def bounds(line, place):
+    """What nature allows for the number at a place of a line: a spread is not negative, an AUC within 0 and 1."""
+    if re.search(r"(?:±|\+/-|\+-)\s*$", line[:place]):
+        return 0.0, math.inf
+    kind = BOUNDED.search(line)
+    if not kind:
+        return -math.inf, math.inf
+    return (-1.0 if kind[1].lower() in SIGNED else 0.0), 1.0
+
+
 def pairs(reference, text, rules=()):
-    """[(expected, found, rule, bounded)] of the floats of two texts, or None where their words differ."""
+    """[(expected, found, rule, low, high)] of the floats of two texts, or None where their words differ."""
     reference, text = PICTURE.sub("picture", reference), PICTURE.sub("picture", text)
     words, floats = split_numbers(reference)
     other_words, other_floats = split_numbers(text)
     if words != other_words:
         return None
     governing = [
-        (governed(line, match.start(), rules), bool(BOUNDED.search(line)))
+        (governed(line, match.start(), rules), *bounds(line, match.start()))
         for line in reference.splitlines()
         for match in NUMBER.finditer(line)
         if not EXACT.fullmatch(match[0])
     ]
     return [
-        (expected, found, rule, bounded)
-        for expected, found, (rule, bounded) in zip(floats, other_floats, governing, strict=True)
+        (expected, found, *governs)
+        for expected, found, governs in zip(floats, other_floats, governing, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 import nbformat
 
 from course.check import prose
-from course.check.compare import EXACT, NUMBER, agree, rules_of
+from course.check.compare import EXACT, NUMBER, agree, last_unit, rules_of
 from course.contract import tags
 from course.notebooks import all_notebooks
 from helpers.figures import MIME
@@ -88,8 +88,9 @@ def signs(text, draw):
 
 def tenths(text, draw):
     def change(number):
-        two = len(re.sub(r"^[-+]?[0.]*", "", number).replace(".", "")) >= 2
-        return plus(number, 0.1 * float(number)) if two else None
+        value = float(number.replace("\u2212", "-"))
+        # one unit of the last digit is free by design, and a tenth of 0.12 is no more
+        return plus(number, 0.1 * value) if abs(0.1 * value) > 1.5 * last_unit(number) else None
 
     return with_number(text, is_float, change)
 

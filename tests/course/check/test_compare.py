@@ -41,6 +41,8 @@ DIFFERENT = [
     ("0.95", "1.0"),
     ("AUC 1.00", "AUC 1.01"),
     ("correlation -1.00", "correlation -1.01"),
+    ("mean 0.50 ± 0.00", "mean 0.50 ± -0.01"),
+    ("AUC 0.00", "AUC -0.01"),
     ("0.03", "-0.03"),
     ("rank 1", "rank 2"),
     ("AUC 0.993", "AUC 0.983"),
@@ -123,6 +125,8 @@ def test_a_rule_holds_for_the_numbers_after_its_place_only():
 def test_a_rule_does_not_lift_the_bounds_of_nature():
     assert agree("AUC 0.95", "AUC 0.99", rules(atol=0.1))
     assert not agree("AUC 0.95", "AUC 1.02", rules(atol=0.1))
+    assert not agree("error 0.95 +/- 0.02", "error 0.95 +/- -0.02", rules(atol=0.1))
+    assert agree("correlation 0.02", "correlation -0.02", rules(atol=0.1))
 
 
 @pytest.mark.parametrize(
