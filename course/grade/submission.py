@@ -162,7 +162,9 @@ def visible_paths():
 
     paths = [sys.base_prefix, sys.exec_prefix, sys.prefix, files.cache_folder(), files.mirror_folder()]
     paths += [ROOT / name for name in ("helpers", "course", "pyproject.toml", "data")]
-    return [Path(path) for path in paths if path is not None]
+    given = [Path(path) for path in paths if path is not None]
+    # an environment or data folder may be a link, and what it points to must be there as well
+    return list(dict.fromkeys([*given, *(path.resolve() for path in given)]))
 
 
 def clean_environment(private, limits):

@@ -1,6 +1,6 @@
 """Write a notebook that fulfils the contract, to be filled: make new NB=29 TITLE="Random forests".
 
-template.ipynb is a small true lesson, so that it runs, is checked and can be graded before a word is changed.
+template.json is a small true lesson, so that it runs, is checked and can be graded before a word is changed.
 In it 00 stands for the number and TITLE for the title.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from course.notebooks import NOTEBOOKS, all_notebooks
 
-TEMPLATE = Path(__file__).with_name("template.ipynb")
+TEMPLATE = Path(__file__).with_name("template.json")
 SERIES = {"1": "1_wholesale", "2": "2_qm7", "3": "3_leaves", "4": "4_own"}
 
 
