@@ -94,7 +94,7 @@ def same_number(expected, found, rule=None, low=-math.inf, high=math.inf):
 
 
 def bounds(line, place):
-    """What nature allows for the number at a place of a line: a spread is not negative, an AUC within 0 and 1."""
+    """What nature allows for the number at a place of a line: no spread below 0, an AUC in 0..1."""
     if re.search(r"(?:±|\+/-|\+-)\s*$", line[:place]):
         return 0.0, math.inf
     kind = BOUNDED.search(line)

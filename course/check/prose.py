@@ -24,6 +24,7 @@ SKIPPED = [
     re.compile(r"\$[^$\n]*\$|`[^`\n]*`|<code>.*?</code>"),
     re.compile(r"\]\([^)]*\)|https?://\S+|arXiv:\S+|doi:\S+|10\.\d{4,}/\S+"),
     re.compile(r"\*\*References\b.*|^#+ References.*|^References:.*", re.DOTALL | re.MULTILINE),
+    re.compile(r"\*\*(?:Leads? on|Going on|Exercises that lead on)\b.*|^Where to go on.*", re.DOTALL | re.M),
     re.compile(r"^#+ (?:\d+(?:\.\d+)? |Exercise \d+\.\d+).*$", re.MULTILINE),
     re.compile(r"\b(?:[Nn]otebooks?|[Ss]ections?|[Ee]xercises?|[Ss]eries)\s+" + LIST),
     re.compile(r"\b\d+(?: to \d+)? (?:minutes?|hours?|seconds?|kB|MB|GB)\b"),

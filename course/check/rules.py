@@ -96,7 +96,7 @@ def checked_says_something(book):
 
 def plain_numbers(book):
     for cell in book.checked:
-        found = re.search(r"(?<![\w.])-?\d+\.(?=[\s,\])%]|$)(?!\s+[a-zA-Z])", said(cell))
+        found = re.search(r"(?<![\w.])-?\d+\.(?=[\s,\])%]|$)(?!\s+[a-zA-Z])", prose.shown(cell))
         if found:
             yield f"{cell.id}: prints {found[0]!r}, a number without decimals; use a format or fixed(x, 2)"
 
