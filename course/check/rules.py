@@ -187,10 +187,9 @@ def frame(book):
     first, last = book.cells[0], book.cells[-1]
     if not re.match(rf"# {book.number} \S", first.source):
         yield f"{first.id}: must begin with `# {book.number} ` and a title"
-    for word in ("found", "references"):
+    for word, wanted in (("found", "say what we found"), ("references", "give references")):
         if last.cell_type != "markdown" or not re.search(word, last.source, re.IGNORECASE):
-            yield f"{last.id}: the last cell does not say what we {word}" if word == "found" else (
-                f"{last.id}: the last cell has no references; add them")
+            yield f"{last.id}: the last cell does not {wanted}; end with a section `What we found`"
     for cell in book.cells[1:-1]:
         if cell.cell_type == "markdown" and "<details>" not in cell.source:
             words = len(re.sub(r"\$[^$]+\$|\|.*\||`[^`]+`", " ", cell.source).split())

@@ -123,7 +123,8 @@ def test_papermill_parameters_reach_a_student_copy(tmp_path):
     assert papermill.inspect_notebook(str(path))["SIZE"]["default"] == "3"
     with pytest.raises(papermill.PapermillExecutionError):  # said after the last cell
         papermill.execute_notebook(str(path), str(path), {"SIZE": 4}, progress_bar=False, kernel_name=KERNEL)
-    assert nbformat.read(path, 4).cells[-1].outputs[0].text == "6\n"
+    shown = nbformat.read(path, 4).cells[-1].outputs
+    assert "".join(output.get("text", "") for output in shown) == "6\n"  # a busy machine sends it in pieces
 
 
 @given(st.text("ab #\n\t", max_size=30), st.sampled_from(["", "    ", "\t"]), st.integers(1, 3))

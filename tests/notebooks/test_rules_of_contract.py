@@ -115,7 +115,7 @@ BREAKS = [
     (rules.tagged, lambda b: add(b, "1", tags=["nbval_check_output"]), "unknown tag 'nbval_check_output'"),
     (rules.checked_says_something, lambda b: add(b, "1", tags=CHECKED), "is checked and prints nothing"),
     (rules.plain_numbers, bare_number, "prints '0.', a number without decimals"),
-    (rules.tolerances, loose, "a tolerance for the whole cell; give a list of rules"),
+    (rules.tolerances, loose, "a tolerance for the whole cell; give rules with"),
     (rules.tolerances, unreasoned, "is not allowed; give"),
     (rules.parameters, lambda b: cell(b, "parameters").metadata.tags.remove("parameters"), "0 cells tagged"),
     (rules.metadata, lambda b: b.metadata.pop("budget"), 'add "budget"'),
