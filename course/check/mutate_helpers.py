@@ -45,17 +45,27 @@ LIMIT = 300  # seconds for the tests of one mutant; longer means that they never
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: module, line (before the change), what the line was, what kind, its before and after."""
+    """One change: module, line and its text, kind, before and after; place: node and edit, None for none."""
 
     module: str
     line: int
     text: str
     kind: str
     change: str
-    source: str
+    place: tuple | None = None
 
     def __str__(self):
         return f"helpers/{self.module}.py:{self.line}  {self.kind}: {self.change}    | {self.text}"
+
+    def source(self):
+        """The module's text with the change."""
+        text = (ROOT / "helpers" / f"{self.module}.py").read_text("utf-8")
+        if self.place is None:
+            return text
+        tree = ast.parse(text)
+        node = list(ast.walk(tree))[self.place[0]]
+        changes(node)[self.place[1]][1](node)
+        return ast.unparse(tree)
 
 
 def changes(node):
@@ -92,11 +102,15 @@ def _doubled(node):
 
 
 def _in_messages(tree):
-    """Nodes that only word a message, and defaults that may have any value (ANY_VALUE)."""
+    """Nodes that only word a message, and arguments that may have any value (ANY_VALUE)."""
     wording = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.Raise, ast.JoinedStr, ast.AnnAssign)):
             wording |= {id(inner) for inner in ast.walk(node)}
+        if isinstance(node, ast.keyword) and node.arg in ANY_VALUE:
+            wording |= {id(node), id(node.value)}
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "reshape":
+            wording |= {id(size.operand) for size in node.args if isinstance(size, ast.UnaryOp)}  # -2 is -1
         if isinstance(node, ast.arguments):
             arguments = node.args[len(node.args) - len(node.defaults):]
             wording |= {id(default) for argument, default in zip(arguments, node.defaults, strict=True)
@@ -108,18 +122,16 @@ def mutants(module):
     """Every Mutant of a module, in the order of its lines."""
     text = (ROOT / "helpers" / f"{module}.py").read_text("utf-8")
     tree, lines = ast.parse(text), text.splitlines()
-    wording, nodes, found = _in_messages(tree), list(ast.walk(tree)), []
-    for index, node in enumerate(nodes):
+    wording, found = _in_messages(tree), []
+    for index, node in enumerate(ast.walk(tree)):
         if id(node) in wording or _speed_alone(module, node, tree):
             continue
-        for kind, edit in changes(node):
-            mutated = copy.deepcopy(tree)
-            target = list(ast.walk(mutated))[index]
-            before = ast.unparse(target)
+        for number, (kind, edit) in enumerate(changes(node)):
+            target = copy.deepcopy(node)
             edit(target)
             line = getattr(node, "lineno", getattr(getattr(node, "value", None), "lineno", 0))
-            found.append(Mutant(module, line, lines[line - 1].strip(), kind,
-                                f"{before[:60]} -> {ast.unparse(target)[:60]}", ast.unparse(mutated)))
+            change = f"{ast.unparse(node)[:60]} -> {ast.unparse(target)[:60]}"
+            found.append(Mutant(module, line, lines[line - 1].strip(), kind, change, (index, number)))
     return sorted(found, key=lambda mutant: mutant.line)
 
 
@@ -156,7 +168,7 @@ def start(mutant):
     folder = Path(tempfile.mkdtemp(prefix="mutant")) / "course"
     folder.mkdir()
     checkout(folder)
-    (folder / "helpers" / f"{mutant.module}.py").write_text(mutant.source, "utf-8")
+    (folder / "helpers" / f"{mutant.module}.py").write_text(mutant.source(), "utf-8")
     child = os.fork()
     if child == 0:
         _test_in_child(folder, TESTS[mutant.module])
@@ -238,8 +250,7 @@ def main():
     if not hasattr(os, "fork"):
         sys.exit("mutate_helpers: this system has no os.fork; run it on Linux or macOS")
     preload()
-    whole = [Mutant(module, 0, "", "", "", (ROOT / "helpers" / f"{module}.py").read_text("utf-8"))
-             for module in arguments.modules]
+    whole = [Mutant(module, 0, "", "", "") for module in arguments.modules]
     broken = [mutant.module for mutant, outcome in judge(whole, arguments.jobs) if outcome != "survived"]
     if broken:
         sys.exit(f"mutate_helpers: tests of {', '.join(broken)} fail without any change")

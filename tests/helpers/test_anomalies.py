@@ -231,6 +231,11 @@ def test_a_resample_without_other_rows_scores_nan():
     np.testing.assert_allclose(scores[~np.isnan(scores)], 1.0)
 
 
+def test_a_hundred_resamples_of_all_rows_are_drawn_unless_told_otherwise():
+    X = np.random.default_rng(0).normal(size=(9, 2))
+    assert anomalies.resampled_scores(X, 1.0).shape == (100, 9)
+
+
 def test_twelve_features_are_the_most_for_exact_shapley_values():
     X = np.random.default_rng(0).normal(size=(3, 12))
     np.testing.assert_allclose(anomalies.shapley_values(X, 0.3).sum(axis=1), anomalies.softmin_scores(X, 0.3))

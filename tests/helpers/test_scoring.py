@@ -67,6 +67,10 @@ def test_copies_of_a_photograph_do_not_narrow_the_interval_of_groups():
     assert naive[2] - naive[1] < 0.6 * (once[2] - once[1])
 
 
+def test_ties_count_half_in_the_interval_too():
+    assert scoring.auc_interval(np.ones(12), np.arange(12) < 5) == (0.5, 0.5, 0.5)
+
+
 def test_the_interval_covers_the_truth():
     """d' = 1 has AUC Phi(1 / sqrt 2) = 0.7602; 90 % intervals should hold it in about 90 % of cases."""
     hits = 0

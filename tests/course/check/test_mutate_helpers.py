@@ -1,0 +1,69 @@
+"""The mutation sampler makes the changes it says, and its list of equivalent ones is not stale."""
+
+import ast
+
+import pytest
+
+from course.check import mutate_helpers
+from course.check.equivalent_mutants import EQUIVALENT
+
+SOURCE = '''"""Doc 1."""
+BLOCK = 4
+
+
+def f(x, seed=3):
+    """Doc 2."""
+    if x < 2 and not x.sum(axis=1) == -x:
+        raise ValueError(f"{x + 1}")
+    return x[1:] * 2.0
+'''
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "some.py").write_text(SOURCE)
+    monkeypatch.setattr(mutate_helpers, "ROOT", tmp_path)
+    monkeypatch.setattr(mutate_helpers, "SPEED_ALONE", {("some", "BLOCK")})
+    return mutate_helpers.mutants("some")
+
+
+def test_every_kind_of_change_is_made_once_and_one_at_a_time(module):
+    changes = {mutant.change for mutant in module}
+    for expected in ("2 -> 3", "2 -> 1", "x < 2 -> x <= 2", "axis=1 -> axis=0", "-x -> +x", "1 -> 0",
+                     "2.0 -> 3.0", "x.sum(axis=1) == -x -> x.sum(axis=1) != -x", "x[1:] * 2.0 -> x[1:] / 2.0",
+                     "return x[1:] * 2.0 -> return None"):
+        assert expected in changes
+    assert any(" and " in change and " or " in change for change in changes)
+    assert any(change.startswith("not x.sum") for change in changes)
+    whole = ast.unparse(ast.parse(SOURCE)).splitlines()
+    for mutant in module:
+        lines = mutant.source().splitlines()
+        assert sum(one != other for one, other in zip(whole, lines, strict=True)) == 1, mutant
+
+
+def test_messages_docstrings_seeds_and_block_sizes_are_left_alone(module):
+    assert {mutant.line for mutant in module} == {7, 9}
+
+
+def test_the_table_counts_what_was_killed():
+    make = lambda name: mutate_helpers.Mutant(name, 1, "", "", "")
+    results = [(make("a"), "killed")] * 3 + [(make("a"), "survived"), (make("b"), "equivalent")] + [
+        (make("b"), "timed out")] * 2
+    text, share = mutate_helpers.table(results)
+    assert text.splitlines()[2:] == ["| a | 4 | 3 | 0 | 1 | 75 |", "| b | 3 | 2 | 1 | 0 | 100 |",
+                                     "| all | 7 | 5 | 1 | 1 | 83 |"]
+    assert share == pytest.approx(100 * 5 / 6)
+
+
+def test_every_equivalent_change_is_still_one_that_can_be_made():
+    for module in {key[0] for key in EQUIVALENT}:
+        possible = {(module, mutant.text, mutant.change) for mutant in mutate_helpers.mutants(module)}
+        assert {key for key in EQUIVALENT if key[0] == module} <= possible
+
+
+def test_every_module_of_helpers_has_tests_that_answer_for_it():
+    modules = {path.stem for path in (mutate_helpers.ROOT / "helpers").glob("*.py")}
+    assert modules - {"__init__", "plots", "figures"} == set(mutate_helpers.TESTS)  # figures: make mutate
+    for names in mutate_helpers.TESTS.values():
+        assert all((mutate_helpers.ROOT / "tests" / "helpers" / f"test_{name}.py").exists() for name in names)
