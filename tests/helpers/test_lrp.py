@@ -190,6 +190,55 @@ def test_functions_in_place_and_a_module_used_twice_are_as_good_as_modules():
     assert list(lrp.rules(plain).values()) == expected
 
 
+class Sums(nn.Module):
+    """A convolution whose inputs are positive but for what is added to them, and halved."""
+
+    def __init__(self, shift):
+        super().__init__()
+        self.first, self.second, self.shift = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), shift
+
+    def forward(self, x):
+        return torch.relu(self.second((torch.relu(self.first(x)) + self.shift) * 0.5))
+
+
+def test_a_number_that_is_added_may_make_inputs_negative():
+    torch.manual_seed(0)
+    network, x = Sums(-1.0).double(), images()
+    layer = next(module for module in biased(network, 1.0).modules() if isinstance(module, Biased))
+    assert layer.down is not None
+    direction = direction_for(network, x)
+    a = ((torch.relu(network.first(x)) - 1) * 0.5).detach()
+    weight = network.second.weight
+    up, down = weight + weight.clamp(min=0), weight + weight.clamp(max=0)
+    bias = network.second.bias + network.second.bias.clamp(min=0)
+    z, z_up = network.second(a), F.conv2d(a.clamp(min=0), up, bias) + F.conv2d(a.clamp(max=0), down)
+    upper = torch.relu(z) / z_up * direction.view(1, 4, 16, 16)
+    slope = torch.where(a > 0, F.conv_transpose2d(upper, up), F.conv_transpose2d(upper, down)).detach() * 0.5
+    point = x.clone().requires_grad_()
+    gradient = torch.autograd.grad((torch.relu(network.first(point)) * slope).sum(), point)[0]
+    torch.testing.assert_close(heatmaps.relevance(network, direction, x, 1.0), (x * gradient).sum(1).detach())
+
+
+class Gated(nn.Module):
+    def forward(self, x):
+        return x * x.mean((2, 3), keepdim=True)
+
+
+def test_the_product_of_two_maps_is_refused_and_a_copy_stays_what_it_was():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), Gated()).double()
+    with pytest.raises(ValueError, match=r"relevance has no rule for mul \(1\)"):
+        heatmaps.relevance(network, torch.ones(4 * 18 * 18), images())
+    plain = biased(nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Conv2d(4, 4, 3), nn.SiLU()).eval())
+    assert isinstance(plain, nn.Sequential)  # modules alone need no new graph, and can still be indexed
+    assert isinstance(plain[2], Biased)
+
+
+def test_no_relevance_passes_an_activation_at_zero():
+    z = torch.tensor([0.0, 2.0, -1.0], requires_grad=True)
+    Passing(nn.SiLU())(z).sum().backward()
+    assert z.grad.tolist() == pytest.approx([0, 1 / (1 + 2.718282**-2), 1 / (1 + 2.718282)], rel=1e-5)
+
+
 def test_half_precision_stays_finite_and_close():
     network, x = random_network(2), 40 * images()
     direction = direction_for(network, x)

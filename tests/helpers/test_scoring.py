@@ -217,6 +217,8 @@ def test_lesions_are_those_that_the_conclusions_rest_on():
     np.testing.assert_allclose([values.mean(), values.std(), painted.numpy().mean()], PAINTED[1:], rtol=1e-5)
     bright, _ = scoring.paint_lesions(np.full_like(images, 250), masks)
     assert bright.max() == 255  # a spot in bright light is clipped, not wrapped
+    dark, _ = scoring.paint_lesions(np.zeros_like(images), masks)
+    assert dark.max() < 60  # nor one in the dark
 
 
 def test_the_rank_of_an_empty_mask_is_zero():
