@@ -19,6 +19,7 @@ EQUIVALENT = {  # (module, line, change): reason
     ("molecules", "starts = np.flatnonzero(np.diff(molecule * charges.shape[1] + center, prepend=-1))",
      "molecule * charges.shape[1] + center -> molecule * charges.shape[1] - center"):
         "two neighbours in the sorted list still differ exactly where molecule or center does",
+    ("anomalies", "copies = z < 1e-200", "z < 1e-200 -> z <= 1e-200"): "no distance is exactly 1e-200",
     ("anomalies", "X[rows] = rng.uniform(low, high) + 0.1 * sd * rng.standard_normal((count, d))",
      "rng.uniform(low, high) + 0.1 * sd * rng.standard_normal((cou -> "
      "rng.uniform(low, high) - 0.1 * sd * rng.standard_normal((cou"): "the noise is symmetric",

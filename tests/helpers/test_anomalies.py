@@ -231,6 +231,12 @@ def test_a_resample_without_other_rows_scores_nan():
     np.testing.assert_allclose(scores[~np.isnan(scores)], 1.0)
 
 
+def test_float32_is_another_precision_than_float64():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    exact, fast = (anomalies.softmin_scores(X, 1.5, precision=name) for name in ("float64", "float32"))
+    assert 0 < np.abs(fast - exact).max() < 1e-4
+
+
 def test_a_hundred_resamples_of_all_rows_are_drawn_unless_told_otherwise():
     X = np.random.default_rng(0).normal(size=(9, 2))
     assert anomalies.resampled_scores(X, 1.0).shape == (100, 9)

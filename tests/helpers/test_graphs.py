@@ -133,6 +133,14 @@ def test_trimming_cuts_to_the_largest_molecule_of_the_batch():
         assert torch.equal(near, filters[rows, :width, :, :width])
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+def test_nothing_is_dropped_unless_asked_for(layer):
+    network = graphs.EnergyNetwork(8, layer=layer)
+    assert {part.p for part in network.modules() if isinstance(part, torch.nn.Dropout)} == {0.0}
+    alone = graphs.LAYERS[layer](8, 4, 6)
+    assert {part.p for part in alone.modules() if isinstance(part, torch.nn.Dropout)} == {0.0}
+
+
 def test_only_one_bias_stands_before_the_activation():
     assert {name for name, _ in graphs.FilterConv(3, 4, 6).named_parameters() if "bias" in name} == {
         "filters.bias", "update.2.bias"}
