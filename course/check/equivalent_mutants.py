@@ -20,6 +20,8 @@ EQUIVALENT = {  # (module, line, change): reason
      "molecule * charges.shape[1] + center -> molecule * charges.shape[1] - center"):
         "two neighbours in the sorted list still differ exactly where molecule or center does",
     ("anomalies", "copies = z < 1e-200", "z < 1e-200 -> z <= 1e-200"): "no distance is exactly 1e-200",
+    ("anomalies", "for coalition in np.flatnonzero((total < 1e-200).any(axis=0)):",
+     "total < 1e-200 -> total <= 1e-200"): "no sum is exactly 1e-200",
     ("anomalies", "X[rows] = rng.uniform(low, high) + 0.1 * sd * rng.standard_normal((count, d))",
      "rng.uniform(low, high) + 0.1 * sd * rng.standard_normal((cou -> "
      "rng.uniform(low, high) - 0.1 * sd * rng.standard_normal((cou"): "the noise is symmetric",

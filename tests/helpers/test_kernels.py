@@ -274,6 +274,7 @@ def test_compress_keeps_the_distances_between_atoms_of_one_element():
     distance = lambda x: np.linalg.norm(x[same][:, None] - x[same], axis=-1)
     np.testing.assert_allclose(distance(short), distance(found.features), atol=2e-3)
     assert kernels.compress(found, 3).shape == (len(found.features), 3)
+    np.testing.assert_allclose(kernels.compress(found, 1)[:, 0], kernels.compress(found, 3)[:, 0], rtol=1e-5)
     assert (distance(kernels.compress(found, 3)) <= distance(found.features) + 1e-3).all()
 
 
