@@ -13,7 +13,9 @@ from nbformat import NotebookNode
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 SOLUTION = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n.*?^[ \t]*{END}[ \t]*$", re.MULTILINE | re.DOTALL)
-NOT_ATTEMPTED = "exercise {id}: not attempted"
+DEFINED = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)|^(\w+)\s*=(?!=)", re.MULTILINE)
+UNTOUCHED = ": not attempted"
+NOT_ATTEMPTED = "exercise {id}" + UNTOUCHED
 STUB = '# YOUR CODE HERE\nraise NotImplementedError("' + NOT_ATTEMPTED + '")'
 CORRECT, INCORRECT, MISSING = "correct", "incorrect", "not attempted"
 
@@ -142,8 +144,7 @@ def answers(reference, submission):
     """{exercise id: Answer} of a submitted notebook, for every exercise of the reference.
 
     A student's cell is found by its cell id, wherever it stands, or by its course metadata where an editor or
-    an older format lost the ids. Of several, the original counts if it was worked on, else the last copy that
-    was. Nothing else of the submission is looked at.
+    an older format lost the ids. `chosen` says which counts of several. Nothing else is looked at.
     """
     found = {}
     for exercise in exercises(reference):
@@ -153,16 +154,36 @@ def answers(reference, submission):
             cell for cell in code if course(cell).get("id") == exercise.id and "for" not in course(cell)
         ]
         empty = stub(exercise.source, exercise.id)
-        sources = [str(cell.get("source", "")) for cell in (*same_course, *same_id)]
-        worked = [source for source in sources if source.strip() and not same_code(source, empty)]
-        count = len({id(cell) for cell in (*same_id, *same_course)})
+        claims = [cell for cell in code if any(cell is one for one in (*same_id, *same_course))]
+        worked = [cell for cell in claims if cell.get("source", "") and not same_code(cell["source"], empty)]
+        worked = [cell for cell in worked if cell["source"].strip()]
+        count = len(claims)
         note = "" if same_id or not same_course else "found by its metadata: the cell's id is lost"
-        if not sources:
+        if not claims:
             note = "the exercise's cell is missing"
         elif count > 1:
             note = f"{count} cells claim this exercise; the original counts, or the last copy worked on"
-        found[exercise.id] = Answer(worked[-1] if worked else empty, bool(worked), note)
+        source = chosen(worked, same_id, empty) if worked else empty
+        found[exercise.id] = Answer(source, bool(worked), note)
     return found
+
+
+def chosen(worked, originals, empty):
+    """The source that counts of several cells for one exercise, none of them an untouched stub.
+
+    The first cell with the original id that defines what the exercise asks for, else the last cell that
+    does. The cells above it that define nothing of that belong to it: an exercise cell that was split. Where
+    no cell defines all that is asked, the original counts, else the last one.
+    """
+    names = lambda source: {first or second for first, second in DEFINED.findall(source)}
+    asked = names(empty)
+    defined = [names(cell["source"]) & asked for cell in worked]
+    original = [any(cell is one for one in originals) for cell in worked]
+    places = range(len(worked))
+    order = [*(i for i in places if original[i]), *(i for i in reversed(places) if not original[i])]
+    best = next((i for i in order if defined[i] == asked), order[0])
+    above = [i for i in range(best) if asked and not defined[i]]
+    return "\n".join(worked[i]["source"] for i in (*above, best))
 
 
 def merge(reference, given):

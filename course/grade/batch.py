@@ -10,6 +10,8 @@ import argparse
 import hashlib
 import json
 import os
+import re
+import stat
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -24,6 +26,7 @@ from course.notebooks import BUILD, ROOT, all_checked
 
 REPORTS, TRIALS = BUILD / "reports", BUILD / "trials"
 UNKNOWN = "not recognised"
+ENDING = re.compile(r"\.(ipynb|zip)(\.(txt|json))?$", re.IGNORECASE)
 
 
 def collect(folder):
@@ -39,23 +42,33 @@ def collect(folder):
     for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
         if path.is_symlink():
             continue
-        if path.is_file() and path.suffix == ".ipynb":
-            students.setdefault(path.stem, []).append((path, read(path)))
+        if not path.is_dir() and ENDING.search(path.name):
+            students.setdefault(stem(path), []).append((path, read(path)))
         elif path.is_dir():
             found = students.setdefault(path.name, [])
             for place, folders, files in os.walk(path):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
-                notebooks = [Path(place, name) for name in sorted(files) if name.endswith(".ipynb")]
+                notebooks = [Path(place, name) for name in sorted(files) if ENDING.search(name)]
                 found += [(file, read(file)) for file in notebooks if not file.is_symlink()]
     if not students:
         raise SystemExit(f"SUBMISSIONS={folder}: no submission in it; give a notebook or folder per student")
     return students
 
 
+def stem(path):
+    """A file's name without its ending, also where a browser added one or made it capital."""
+    return ENDING.sub("", path.name)
+
+
 def read(path):
-    """A file's bytes, no more than grading accepts; nothing where it cannot be read."""
+    """A file's bytes, no more than grading accepts; nothing where it cannot be read or is no ordinary file.
+
+    A named pipe would keep the whole class waiting, and a device has no end: neither is opened.
+    """
     try:
-        with open(path, "rb") as file:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return b""
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
             return file.read(submission.LARGEST_NOTEBOOK + 1)
     except OSError:
         return b""
@@ -82,23 +95,46 @@ def assign(students, known):
     """{student: {number: (content, notes)}}: which file counts for which notebook."""
     assigned = {}
     for student, files in students.items():
-        chosen = assigned[student] = {}
+        found = {}
         for path, content in files:
-            number = recognise(path, content, known) or UNKNOWN
-            notes = chosen[number][1] if number in chosen else []
-            if number == UNKNOWN:
-                chosen[number] = (b"", [*notes, f"no notebook of this course: {path.name}"])
-                continue
-            name = known[number][0]
-            if number in chosen and path.stem != name:
-                notes.append(f"{path.name} is another file for this notebook and does not count")
-                continue
-            if number in chosen:
-                notes.append(f"of several files {path.name} counts, the last one of the right name")
-            elif path.stem != name:
-                notes.append(f"found in {path.name}")
-            chosen[number] = (content, notes)
+            found.setdefault(recognise(path, content, known) or UNKNOWN, []).append((path, content))
+        assigned[student] = {number: best(number, given, known) for number, given in found.items()}
     return assigned
+
+
+def best(number, files, known):
+    """(content, notes) of the file that counts among a student's files for one notebook.
+
+    A copy without any attempt never counts before one with attempts; else the last one of the right name.
+    """
+    if number == UNKNOWN:
+        unpack = lambda path: "; unpack it" if path.suffix.lower() == ".zip" else ""
+        return b"", [f"no notebook of this course: {shown(path)}{unpack(path)}" for path, _ in files]
+    name, reference = known[number]
+    notes, (path, content) = [], files[0]
+    if len(files) > 1:
+        keys = [(worked_on(content, reference), stem(path) == name) for path, content in files]
+        place = max(range(len(files)), key=lambda i: (keys[i], i if keys[i][1] else -i))
+        path, content = files[place]
+        others = ", ".join(shown(other) for i, (other, _) in enumerate(files) if i != place)
+        notes.append(f"of several files {shown(path)} counts; not counted: {others}")
+    elif stem(path) != name:
+        notes.append(f"found in {shown(path)}")
+    return content, notes
+
+
+def shown(path):
+    """A submitted file's name for reports and terminals."""
+    return report.readable(path.name)
+
+
+def worked_on(content, reference):
+    """Whether a submitted notebook holds an attempt at any exercise."""
+    try:
+        given = contract.answers(nbformat.reads(reference.decode(), 4), submission.read_cells(content))
+    except submission.Unreadable:
+        return False
+    return any(answer.attempted for answer in given.values())
 
 
 def state_of(content):

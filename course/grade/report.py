@@ -111,8 +111,9 @@ def total(results):
 
 
 def readable(name):
-    """A student's name as text, where the file system holds bytes that are none."""
-    return name.encode("utf-8", "replace").decode()
+    """A name as text that a terminal may show: no bytes that are none, no control characters."""
+    text = name.encode("utf-8", "replace").decode()
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
 
 
 def write_student(folder, student, results):

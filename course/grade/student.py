@@ -1,5 +1,7 @@
 """The student's side: a forked process that runs the student's cells and answers requests over a socket."""
 
+import ast
+import codeop
 import contextlib
 import ctypes
 import io
@@ -101,6 +103,7 @@ class Server:
 
     def __init__(self, connection):
         self.connection, self.kept, self.random = connection, [], RandomState()
+        self.failed = None  # the first statement of the student's cells that raised
 
     def keep(self, value):
         self.kept.append(value)
@@ -144,14 +147,20 @@ class Server:
 
     def execute(self, sources):
         shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        compiled = codeop.Compile()  # remembers `from __future__ import ...` for what follows
         for source in sources:
-            if shell is not None:
-                source = shell.transform_cell(source)
-            exec(compile(source, "<exercise>", "exec"), self.namespace)
+            tree = ast.parse(shell.transform_cell(source) if shell is not None else source)
+            for statement in tree.body:  # a failing try-out beside a right function costs nothing
+                try:
+                    exec(compiled(ast.Module([statement], []), "<exercise>", "exec"), self.namespace)
+                except Exception as error:
+                    self.failed = self.failed or error
 
     def work(self, what, target, *details):
         if what == "name":
             present = target in self.namespace
+            if not present and self.failed:
+                raise self.failed  # the reason why the name is missing
             return [], ("found", self.namespace[target]) if present else ("missing",)
         if what == "getattr":
             return [], getattr(target, details[0])

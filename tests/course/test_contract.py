@@ -187,6 +187,24 @@ def test_of_two_cells_the_original_counts_unless_it_is_empty():
     assert "2 cells claim this exercise" in found.note
 
 
+def test_a_pasted_cell_with_the_same_id_does_not_replace_the_original():
+    def pasted(book):
+        book.cells.insert(5, copy.deepcopy(book.cells[4]))
+        book.cells[5].source = "def twice(x):\n    return 7"
+
+    assert "x + x" in contract.answers(example(), submitted(pasted))["99.1"].source
+
+
+def test_the_parts_of_a_split_cell_are_joined():
+    def split(book):
+        book.cells.insert(5, copy.deepcopy(book.cells[4]))
+        book.cells[5].update(id="second", source="def twice(x):\n    return add(x, x)")
+        book.cells[4].source = "def add(a, b):\n    return a + b"
+
+    found = contract.answers(example(), submitted(split))["99.1"].source
+    assert found == "def add(a, b):\n    return a + b\ndef twice(x):\n    return add(x, x)"
+
+
 def test_merging_takes_nothing_but_exercise_cells():
     def cheat(book):
         by_id(book)["check-99-1-01"].source = "print(6)"

@@ -89,6 +89,7 @@ def inside(lines):
 
 
 RIGHT = "def twice(x):\n    return x + x"
+HABITS = f"!ls\n%matplotlib inline\n{RIGHT}\nnumber = input('a number? ')\nprint(twice(undefined))"
 OVERWRITE = """import builtins, sys
 import numpy as np
 from course import contract
@@ -298,6 +299,17 @@ for number in range(20):
     sheet = [{"cell_type": "code", "input": one.source, "metadata": one.metadata, "outputs": []}
              for one in old.cells if one.cell_type == "code"]  # fmt: skip
     put("old-3/98_exam.ipynb", json.dumps({"nbformat": 3, "worksheets": [{"cells": sheet}]}).encode())
+    put("habits/98_exam.ipynb", answered(HABITS))
+    put("input/98_exam.ipynb", answered("number = input('a number? ')"))
+    put("escape\x1b[2J/98_exam.ipynb", b"")
+    put("browser.ipynb.txt", answered(RIGHT))
+    put("UPPER.IPYNB", answered(RIGHT))
+    put("zipped.zip", b"PK\x03\x04")
+    put("copied/98_exam.ipynb", answered(None, None))
+    put("copied/98_exam (1).ipynb", answered(RIGHT))
+    (inbox / "pipe").mkdir()
+    os.mkfifo(inbox / "pipe" / "98_exam.ipynb")
+    os.mkfifo(inbox / "98_pipe.ipynb")
     (inbox / "links").mkdir()
     (inbox / "links" / "98_exam.ipynb").symlink_to(path)
     put("good-last/98_exam.ipynb", answered(RIGHT))
@@ -314,12 +326,24 @@ def told(result):
     return [check["detail"] for check in result["exercises"][0]["checks"]]
 
 
-@pytest.mark.parametrize("name", ["good-first", "good-last", "Żółć & Ærø  O'Neill", "renamed", "=cmd|calc"])
+@pytest.mark.parametrize("name", ["good-first", "good-last", "Żółć & Ærø  O'Neill", "renamed", "=cmd|calc",
+                                  "habits", "browser", "UPPER", "copied"])  # fmt: skip
 def test_right_answers_earn_everything_whoever_sits_beside(graded, name):
     result = graded[0][name]
     assert result["status"] == "graded"
     assert points(result) == [3, 2]
     assert [row["outcome"] for row in result["exercises"]] == ["correct", "correct"]
+
+
+def test_work_that_asks_for_input_is_not_called_unattempted(graded):
+    result = graded[0]["input"]
+    assert points(result) == [0, 2]
+    assert result["exercises"][0]["outcome"] == "incorrect"
+    assert "input" in told(result)[0]
+
+
+def test_names_reach_no_terminal_as_commands(graded):
+    assert "\x1b" not in (graded[1] / "grades.csv").read_text()
 
 
 def test_stubs_earn_nothing(graded):
@@ -430,6 +454,9 @@ def test_cells_may_be_anywhere(graded, name, expected, note):
         ("grades.csv", "unreadable", "the file is empty"),
         (os.fsdecode(b"\xff bytes"), "unreadable", "the file is empty"),
         ("no-notebook", "unreadable", "it has no cells"),
+        ("pipe", "unreadable", "no ordinary file"),
+        ("98_pipe", "unreadable", "no ordinary file"),
+        ("zipped", "not submitted", "zipped.zip; unpack it"),
         ("deep", "unreadable", "RecursionError"),
         ("other", "other notebook", "no exercise of this notebook"),
         ("foreign", "not submitted", "no notebook of this course: report.ipynb"),
