@@ -81,6 +81,14 @@ def page(a, b, paths):
     return f"<!doctype html><html lang=en>{head}<h1>{title}</h1>{''.join(parts)}", count
 
 
+def write(a, b, paths):
+    """Write the page of two folders and say where it is."""
+    text, count = page(a, b, paths)
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(text, encoding="utf-8")
+    print(f"{count} cells differ: {PAGE.relative_to(ROOT)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs=2, type=Path)
@@ -88,10 +96,7 @@ def main():
     for folder in (a, b):
         if not folder.is_dir():
             sys.exit(f"{folder}: there is no such folder; give two that hold executed notebooks")
-    text, count = page(a, b, [path.relative_to(ROOT / "notebooks") for path in all_notebooks()])
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    print(f"{count} cells differ: {PAGE.relative_to(ROOT)}")
+    write(a, b, [path.relative_to(ROOT / "notebooks") for path in all_notebooks()])
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ SKIPPED = [
     re.compile(r"\b(?:[Nn]otebooks?|[Ss]ections?|[Ee]xercises?|[Ss]eries)\s+" + LIST),
     re.compile(r"\b\d+(?: to \d+)? (?:minutes?|hours?|seconds?|kB|MB|GB)\b"),
     re.compile(r"\b95 ?(?:%|percent)"),  # the level of every interval
+    re.compile(r"\b\d+(?:st|nd|rd|th)\b"),  # ordinals: the 95th percentile, the 20th neighbour
     re.compile(r"<(?!details|summary)[^>]*>"),
 ]
 NUMBER = re.compile(r"(?<![\w.^/:-])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w.]*\d)(?!\))")

@@ -6,13 +6,16 @@ their place: it is brought up to date first, and nbval runs it once more and com
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 
+from course.check import comparison
 from course.commands import NBVAL
-from course.notebooks import ROOT, all_notebooks, checked, find
+from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks, checked, find
 from course.run import all as executing
 
+CHECKED = BUILD / "checked"  # the notebooks that did not pass, as they came out
 # many processes at once: one thread each, or they wait for each other
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -46,8 +49,14 @@ def main():
         ]
     if arguments.tests:
         command.append("tests")
-    environment = {**os.environ, **(dict.fromkeys(THREADS, "1") if several else {})}
-    sys.exit(subprocess.run(command, cwd=ROOT, env=environment).returncode)
+    shutil.rmtree(CHECKED, ignore_errors=True)
+    environment = {**os.environ, "COURSE_CHECKED": str(CHECKED)}
+    environment |= dict.fromkeys(THREADS, "1") if several else {}
+    code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+    if code and CHECKED.exists():  # notebooks that gave something else than what is stored
+        found = sorted(path.relative_to(CHECKED) for path in CHECKED.rglob("*.ipynb"))
+        comparison.write(NOTEBOOKS, CHECKED, found)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

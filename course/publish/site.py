@@ -125,11 +125,12 @@ def start_page(notebooks, documents, images):
 
 def by_series(notebooks, readme):
     """{folder: (title, [(page, name, what one learns, what comes out)])}, as README's table says."""
-    rows = {path: [cell.strip() for cell in rest.split("|")] for _, path, rest in ROW.findall(readme)}
+    rows = {path: rest.strip() for _, path, rest in ROW.findall(readme)}
     titles = dict(zip(sorted(PICTURES), SERIES.findall(readme), strict=False))
     found = {}
     for path in notebooks:
-        learn, *_, result = rows.get(path.relative_to(ROOT).as_posix(), ["", ""])
+        said = rows.get(path.relative_to(ROOT).as_posix(), "")
+        learn, _, result = said.rstrip("*").partition(". *")
         _, members = found.setdefault(path.parent.name, (titles.get(path.parent.name, path.parent.name), []))
         members.append((path.relative_to(NOTEBOOKS).as_posix(), path.stem.replace("_", " "), learn, result))
     return found

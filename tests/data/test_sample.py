@@ -138,7 +138,7 @@ def test_rendered_leaves_are_there_whatever_data_says(monkeypatch):
         found = datasets.load_leaves(kind, ["test"], rendered=True)
         assert found.attrs["source"] == "sample"
         assert all(path.is_file() for path in found["path"])
-    monkeypatch.setattr(files, "sample", lambda names: None)
+    monkeypatch.setattr(files, "sample_paths", lambda names: None)
     with pytest.raises(FileNotFoundError, match="make them with data/sample/make_leaves.py"):
         datasets.load_leaves("masks")
 

@@ -224,7 +224,9 @@ def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(copy):
         nbformat.write(book, path)
     command = [sys.executable, "-m", "course", "all", "-j2", "DATA=sample"]
     process = subprocess.Popen(command, cwd=copy, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               start_new_session=True, env={**os.environ, "MAKEFLAGS": ""})  # fmt: skip
+                               start_new_session=True, env={**os.environ, "MAKEFLAGS": ""},
+                               # a shell's background job ignores SIGINT, and hands that on
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
     begun = copy / "notebooks" / "1_wholesale" / "begun"
     end = time.monotonic() + 120
     while not begun.exists() and time.monotonic() < end:
