@@ -22,7 +22,11 @@ from course.notebooks import BUILD, ROOT, all_notebooks, find
 KEPT = BUILD / "drift"
 SETS = {
     "own": {},  # whatever the libraries choose here
-    "avx512": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    "avx512": {
+        "ATEN_CPU_CAPABILITY": "avx512",
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE",
+        "OPENBLAS_CORETYPE": "SkylakeX",
+    },
     "avx2": {
         "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -51,9 +55,7 @@ def executed(path, setting, threads, parameters=()):
     if not target.exists():
         chosen = {**SETS[setting], **dict.fromkeys(THREAD_VARIABLES, str(threads)), "THREADS": str(threads)}
         known = {key for variables in SETS.values() for key in variables}
-        environment = {
-            key: value for key, value in os.environ.items() if key not in known or setting == "own"
-        }
+        environment = {key: value for key, value in os.environ.items() if key not in known}
         command = [sys.executable, "-m", "course.run.execute", str(path), str(target), *parameters]
         result = subprocess.run(
             command, cwd=ROOT, env={**environment, **chosen}, capture_output=True, text=True
