@@ -54,7 +54,7 @@ def main(arguments):
         command, parameters, jobs = parse(arguments, COMMANDS)
         check_checkout(ROOT)
         if command.environment:
-            environment.ensure(parameters.get("TORCH", ""))
+            environment.ensure(parameters.get("TORCH", ""), force=arguments[0] == "env")
     except (Refused, environment.NotPossible) as error:
         print(error, file=sys.stderr)
         return 2

@@ -73,10 +73,11 @@ def installed(folder=FOLDER):
     return stamp.read_text().strip() if stamp.exists() else ""
 
 
-def ensure(torch="", folder=FOLDER):
+def ensure(torch="", folder=FOLDER, force=False):
     """Make or mend the environment where it is missing, broken or older than the lock.
 
-    torch: "cpu" for PyTorch's own CPU build, a third of the size. Raises NotPossible with what to do.
+    torch: "cpu" for PyTorch's own CPU build, a third of the size; force: install even where the stamp
+    says that all is there. Raises NotPossible with what to do.
     """
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         raise NotPossible(
@@ -87,8 +88,14 @@ def ensure(torch="", folder=FOLDER):
         return
     sound = works(folder)
     stamp = installed(folder)
-    if sound and stamp and (stamp == wanted(torch) or (not torch and stamp.split()[0] == wanted())):
+    fits = bool(stamp) and (stamp == wanted(torch) or (not torch and stamp.split()[0] == wanted()))
+    if sound and fits and not force:
         return
+    if sound and folder.is_symlink():  # it belongs to somebody else
+        raise NotPossible(
+            f"environment: {folder.name} is a link to an environment that does not fit requirements.lock; "
+            "remove the link, and the next command makes one here"
+        )
     if not sound and (folder.exists() or folder.is_symlink()):
         print(
             f"environment: {folder.name} is broken (its Python does not start); making it again", flush=True

@@ -57,7 +57,7 @@ def typed(text):
         return text
 
 
-def execute(path, target, parameters):
+def execute(path, target, parameters, sockets=None):
     """Run the notebook, write it to target with a `run` record and return (notebook, record)."""
     begin, message = time.monotonic(), ""
     try:
@@ -68,7 +68,7 @@ def execute(path, target, parameters):
             cwd=str(path.parent),
             progress_bar=False,
             kernel_name="python3",
-            config=kernel_config(),
+            config=kernel_config(sockets),
         )
     except PapermillExecutionError as error:
         message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
@@ -95,14 +95,13 @@ def execute(path, target, parameters):
     return notebook, record
 
 
-def kernel_config():
+def kernel_config(folder):
     """How to talk to the kernel: files instead of TCP ports, so that nobody else can listen.
 
-    The path of a socket has 107 characters at most, so a long TMPDIR is not used; Windows has ports only.
+    folder: where the files go; without one, and on Windows, ports are used.
     """
-    if sys.platform == "win32":
+    if folder is None or sys.platform == "win32":
         return Config()
-    folder = tempfile.mkdtemp(prefix="k", dir="/tmp" if len(tempfile.gettempdir()) > 60 else None)
     return Config({"KernelManager": {"transport": "ipc", "ip": str(Path(folder, "k"))}})
 
 
@@ -155,9 +154,13 @@ def run():
     logging.getLogger("papermill").setLevel(logging.ERROR)
     path = find(arguments.notebook.name) if arguments.notebook.suffix == "" else arguments.notebook.resolve()
     name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-    with tempfile.TemporaryDirectory() as folder:
+    # the path of a socket has 107 characters at most, so a long TMPDIR is not used for them
+    short = "/tmp" if len(tempfile.gettempdir()) > 60 and sys.platform != "win32" else None
+    folders = tempfile.TemporaryDirectory(), tempfile.TemporaryDirectory(prefix="k", dir=short)
+    with folders[0] as folder, folders[1] as sockets:
         scratch = Path(folder) / path.name
-        notebook, record = execute(path, scratch, accepted_parameters(path, arguments.parameters))
+        given = accepted_parameters(path, arguments.parameters)
+        notebook, record = execute(path, scratch, given, Path(sockets))
         failed = record["status"] == "failed"
         if arguments.refresh and record["data"] == "sample":
             sys.exit(f"{name}: not refreshed, for the stored outputs are those of the real data")

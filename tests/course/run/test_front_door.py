@@ -115,6 +115,32 @@ def test_a_broken_environment_is_made_again(state, tmp_path, monkeypatch, capsys
     assert made == [""]
 
 
+def test_a_link_to_somebody_elses_environment_is_never_written_to(tmp_path, monkeypatch):
+    theirs, link = tmp_path / "theirs", tmp_path / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", theirs], check=True)
+    (theirs / "installed").write_text("older\n")
+    link.symlink_to(theirs)
+    monkeypatch.setattr(environment, "install", lambda *_: pytest.fail("wrote into a linked environment"))
+    for force in (False, True):
+        with pytest.raises(environment.NotPossible, match="remove the link"):
+            environment.ensure(folder=link, force=force)
+    (theirs / "installed").write_text(environment.wanted() + "\n")
+    environment.ensure(folder=link)
+    assert environment.works(theirs)
+
+
+def test_make_env_installs_again_where_packages_may_be_gone(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(environment, "works", lambda folder=None: True)
+    monkeypatch.setattr(environment, "uv_of", lambda folder, sound: "uv")
+    monkeypatch.setattr(environment, "install", lambda uv, torch, folder: made.append(torch))
+    (tmp_path / "installed").write_text(environment.wanted() + "\n")
+    environment.ensure(folder=tmp_path)
+    assert made == []
+    environment.ensure(folder=tmp_path, force=True)
+    assert made == [""]
+
+
 def test_a_python_without_venv_is_named(tmp_path, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "Error: ensurepip is not available")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
