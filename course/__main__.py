@@ -32,7 +32,7 @@ def overview():
     return "\n".join(lines)
 
 
-def variables(parameters, jobs):
+def variables(parameters):
     """The environment of everything that a command starts.
 
     PYTHONPATH makes kernels, tests and JupyterLab import `helpers` and `course` of this folder, wherever the
@@ -41,8 +41,7 @@ def variables(parameters, jobs):
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     names = ("DATA", "DEVICE", "THREADS", "COURSE_REPOSITORY")
     chosen = {name: parameters[name] for name in names if parameters.get(name)}
-    settings = {"PYTHONPATH": os.pathsep.join(paths), "COURSE_JOBS": str(jobs)}
-    return {"DATA": "auto", **os.environ, **chosen, **settings}
+    return {"DATA": "auto", **os.environ, **chosen, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def main(arguments):
@@ -58,7 +57,7 @@ def main(arguments):
     except (Refused, environment.NotPossible) as error:
         print(error, file=sys.stderr)
         return 2
-    surroundings = variables(parameters, jobs)
+    surroundings = variables(parameters)
     for step in command.steps(parameters, jobs):
         code = run([str(environment.interpreter()), *step], surroundings)
         if code:
