@@ -2,7 +2,7 @@
 # Needs nothing but Python 3.11 to 3.13, make and a package index.
 
 PYTHON ?= python3
-NAMES := all test unit check refresh new lab student grade-mine grade term site drift mutate compare bench doctor env data \
+NAMES := all test unit check refresh new learn lab student grade-mine grade term site drift mutate compare bench doctor env data \
 	summary lint lock clean
 
 .PHONY: help $(NAMES)

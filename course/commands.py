@@ -64,6 +64,10 @@ def lab(parameters, jobs):
     return [module("jupyterlab", "--notebook-dir=notebooks")]
 
 
+def learn(parameters, jobs):
+    return [DATA, module("course.learn.start", "--no-lab" if parameters.get("OPEN") == "no" else "")]
+
+
 def student(parameters, jobs):
     force = ["--force"] if parameters.get("FORCE") else []
     return [DATA, module("course.grade.release", *numbers(parameters), *force)]
@@ -124,8 +128,10 @@ COMMANDS = {
                        ("NB", "DATA", "THREADS"), ("NB",)),
     "new": Command("write a new notebook that fulfils the contract (for authors)", new, ("NB", "TITLE"),
                    ("NB", "TITLE")),
+    "learn": Command("your own copies in work/, and JupyterLab on them (for students)", learn,
+                     ("OPEN", "DATA")),
     "lab": Command("JupyterLab on notebooks/, with solutions (for authors)", lab),
-    "student": Command("student copies in build/student", student, ("NB", "FORCE", "DATA")),
+    "student": Command("student copies to hand out, in build/student", student, ("NB", "FORCE", "DATA")),
     "grade-mine": Command("how your own copy of a notebook stands", grade_mine, ("NB", "FILE", "DATA"),
                           ("NB",)),
     "grade": Command("grade a class", grade, ("SUBMISSIONS", "REPORTS", "NB", "JOBS", "SCHEDULER", "DATA"),

@@ -117,9 +117,10 @@ def student_copy(notebook):
 
     Solutions become stubs, hidden checks are gone, exercise cells have no outputs, visible checks keep theirs
     as the target. Exercises and checks get the standard tag `raises-exception`, so that Run All in JupyterLab
-    and nbclient go on to the end.
+    and nbclient go on to the end. What a hidden check says to whoever fails it stays, as `course.hidden` of
+    the exercise: students may know what is looked at.
     """
-    exercises(notebook)
+    known = {exercise.id: exercise for exercise in exercises(notebook)}
     result = copy.deepcopy(notebook)
     result.cells = [cell for cell in result.cells if "hidden" not in tags(cell)]
     result.metadata.pop("run", None)
@@ -127,6 +128,10 @@ def student_copy(notebook):
         if "exercise" in tags(cell):
             cell.source = stub(cell.source, course(cell)["id"])
             cell.outputs, cell.execution_count = [], None
+            hidden = [check for check in known[course(cell)["id"]].checks if check.hidden]
+            if hidden:
+                said = [{"points": check.points, "message": check.message} for check in hidden]
+                cell.metadata.course = {**cell.metadata.course, "hidden": said}
         elif "for" not in course(cell):
             continue
         cell.metadata.tags = sorted({*tags(cell), "raises-exception"})

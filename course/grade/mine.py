@@ -1,6 +1,6 @@
 """Tell a student how their own copy of a notebook stands: make grade-mine NB=22 [FILE=my copy.ipynb].
 
-Looks in build/student unless a file is named. The reference is the notebook of this number in
+Looks in work/ and build/student unless a file is named. The reference is the notebook of this number in
 notebooks/, on the sample the executed one in build/; where that is a student copy itself (a release
 without solutions), only the visible checks are known.
 """
@@ -12,8 +12,9 @@ import nbformat
 
 from course import contract
 from course.grade import batch, report, submission
-from course.grade.release import STUDENT
-from course.notebooks import find_checked
+from course.grade.release import STUDENT, changed_since
+from course.learn.work import WORK
+from course.notebooks import ROOT, find, find_checked
 
 
 def lines(result):
@@ -37,14 +38,25 @@ def own_copy(number, given):
         if not Path(given).is_file():
             raise SystemExit(f"FILE={given}: there is no such file")
         return Path(given)
-    found = sorted(STUDENT.glob(f"*/{number}_*.ipynb"))
+    found = [path for folder in (WORK, STUDENT) for path in sorted(folder.glob(f"*/{number}_*.ipynb"))]
     if not found:
-        raise SystemExit(f"NB={number}: no copy in build/student; run make student NB={number} or give FILE=")
+        raise SystemExit(f"NB={number}: no copy in work/ or build/student; run make learn, or give FILE=")
     return found[0]
+
+
+def refuse_changed(number):
+    """Raise SystemExit where the source is not what was given out: somebody has worked in it by mistake."""
+    source = find(number)
+    for folder in (WORK, STUDENT):
+        if changed := changed_since(source, folder):
+            what = f"{', '.join(changed)} differ from {folder.relative_to(ROOT)}/"
+            where = f"{source.relative_to(ROOT)}: {what}"
+            raise SystemExit(f"{where}; git stash puts the source back, make learn updates copies")
 
 
 def main():
     number = sys.argv[1]
+    refuse_changed(number)
     reference = find_checked(number)
     path = own_copy(number, sys.argv[2] if len(sys.argv) > 2 else None)
     content = reference.read_bytes()

@@ -1,53 +1,91 @@
 """Write the student copies: make student, or python -m course.grade.release [NUMBER...] [--to FOLDER].
 
-A copy that somebody has worked in is kept: what was written is remembered in FOLDER/.released.json, and a
-file that differs from it is not written again without --force. One notebook gives the same bytes every time.
+Beside the copies, FOLDER/.course/released holds them as they were given out: `self_check` compares with
+these. A copy in which only outputs changed is replaced by a newer one; one that somebody has worked in is
+kept without --force. One notebook gives the same bytes every time.
 """
 
 import argparse
-import hashlib
-import json
 import sys
 from pathlib import Path
 
 import nbformat
 
 from course import contract
+from course.learn.copies import equipped
+from course.learn.work import RECORD, RELEASED
 from course.notebooks import BUILD, NOTEBOOKS, all_checked
 
 STUDENT = BUILD / "student"
-RELEASED = ".released.json"
+ADDED, UPDATED, CURRENT, KEPT, BEHIND = "added", "updated", "unchanged", "kept", "kept, a newer one is there"
 
 
 def copy_text(path):
     """The text of a notebook's student copy."""
-    return nbformat.writes(contract.student_copy(nbformat.read(path, 4)), version=4) + "\n"
+    book = equipped(contract.student_copy(nbformat.read(path, 4)))
+    return nbformat.writes(book, version=4) + "\n"
 
 
 def release(paths, folder, force=False):
-    """Write the student copies of notebooks below a folder; returns (written, kept)."""
-    record = folder / RELEASED
-    known = json.loads(record.read_text()) if record.exists() else {}
-    written, kept = [], []
+    """Write the student copies of notebooks below a folder; returns {name: what was done}."""
+    done = {}
     for path in paths:
         name = Path(path.parent.name, path.name).as_posix()
-        text, target = copy_text(path), folder / name
-        before = target.read_bytes() if target.exists() else None
-        untouched = before is None or digest(before) in (known.get(name), digest(text.encode()))
-        if not untouched and not force:
-            kept.append(name)
+        target, given = folder / name, folder / RECORD / RELEASED / name
+        text = copy_text(path)
+        old = given.read_text(encoding="utf-8") if given.exists() else None
+        now = target.read_text(encoding="utf-8", errors="replace") if target.exists() else None
+        if now is None or force:
+            done[name] = ADDED if now is None else UPDATED
+        elif sources(now) == sources(text):
+            done[name] = CURRENT
+            text = now
+        elif old and sources(now) == sources(old):
+            done[name] = UPDATED
+        else:
+            done[name] = KEPT if old and sources(old) == sources(text) else BEHIND
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(text.encode())
-        known[name] = digest(text.encode())
-        written.append(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-    return written, kept
+        write(target, text)
+        write(given, copy_text(path))
+    return done
 
 
-def digest(content):
-    return hashlib.sha256(content).hexdigest()
+def sources(text):
+    """What is written in a notebook: types and sources of its cells; the text itself where it is none."""
+    try:
+        return [(cell.cell_type, cell.source) for cell in nbformat.reads(text, as_version=4).cells]
+    except Exception:  # a file that is no notebook is somebody's work too
+        return text
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+
+
+def changed_since(path, folder):
+    """The exercises of a source notebook that are not those of the copy given out from a folder.
+
+    Whoever works in the source by mistake changes what answers are compared with. [] where nothing was given
+    out.
+    """
+    given = folder / RECORD / RELEASED / path.parent.name / path.name
+    if not given.exists():
+        return []
+    theirs = exercise_cells(nbformat.read(given, 4))
+    ours = exercise_cells(nbformat.reads(copy_text(path), as_version=4))
+    return sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
+
+
+def exercise_cells(book):
+    """{exercise id: [(source, what it printed), ...]} of its cell and its visible checks."""
+    found = {}
+    for cell in book.cells:
+        about = contract.course(cell)
+        if about:
+            printed = "".join(output.get("text", "") for output in cell.get("outputs", []))
+            found.setdefault(about.get("for") or about.get("id"), []).append((cell.source, printed))
+    return found
 
 
 def main():
@@ -61,9 +99,10 @@ def main():
     if not paths:
         allowed = " ".join(path.name[:2] for path in known)
         sys.exit(f"NB={' '.join(arguments.numbers)}: no notebook of {NOTEBOOKS.name}/; allowed are {allowed}")
-    written, kept = release(paths, arguments.to, arguments.force)
+    done = release(paths, arguments.to, arguments.force)
     folder = arguments.to.relative_to(Path.cwd()) if arguments.to.is_relative_to(Path.cwd()) else arguments.to
-    print(f"{len(written)} student copies in {folder}")
+    kept = [name for name, what in done.items() if what in (KEPT, BEHIND)]
+    print(f"{len(done) - len(kept)} student copies in {folder}")
     for name in kept:
         print(f"  kept, because somebody has worked in it: {name} (make student FORCE=1 overwrites it)")
 

@@ -13,6 +13,7 @@ ALLOWED = {
     "NETWORK": ("squeezenet1_1", "vgg16"),
     "PROFILE": ("fast", "full"),
     "TORCH": ("cpu",),
+    "OPEN": ("yes", "no"),
 }
 DECISIONS = re.compile(r"\w+=(?:real|sample)(?:,\w+=(?:real|sample))*")
 NUMBERS = ("JOBS", "THREADS")

@@ -1,0 +1,137 @@
+"""A student's own copies in work/, a start page, and JupyterLab on it: make learn.
+
+Copies are added, and replaced by newer ones where nobody has written in them; work is never overwritten.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from course.grade import release
+from course.learn import verdict
+from course.learn.self_check import remembered
+from course.learn.work import WORK, pristine
+from course.notebooks import ROOT, all_checked, all_notebooks
+
+LAB = ROOT / "course" / "learn" / "lab"
+START = "start.ipynb"
+SERIES = {
+    "1": "**1 Wholesale customers:** find unusual customers, explain them, group and map them.",
+    "2": "**2 QM7 chemistry:** the energy of a molecule, and what a model has learned about it.",
+    "3": "**3 Leaf images:** tell black rot from healthy, then ask what the network looked at.",
+    "4": "**4 Your own data:** the same, on what you bring.",
+}
+WELCOME = """\
+# Open the black box: your copies
+
+Begin with 11, 21 or 31: the series stand side by side, each builds up from its first lesson. A click on a
+title opens the lesson. Read, run each cell with Shift+Enter, look at a figure before you read the sentence
+below it.
+
+**Exercises.** Write where it says `# YOUR CODE HERE`, run the cell, then run `self_check(...)` below it: it
+says correct, partly, incorrect or not attempted, what was wanted and what came. Open one hint at a time.
+
+**Your work is safe.** A newer version of the course adds lessons and never overwrites what you wrote. Save
+before you hand in. The glossary and the reference list are in `docs/` of the course."""
+CELL = "from course.learn.start import overview\n\noverview()  # run this cell again to see your points"
+
+
+def first_cell(book):
+    """(title, minutes to read, what to know before) of a notebook, "" where it does not say."""
+    text = book.cells[0].source.replace("*", "")
+    minutes = re.search(r"\b(\d+) minutes", text)
+    before = re.search(r"\bBefore:?\s+(.+?)\.(?:\s|$)", text)
+    title = text.splitlines()[0].lstrip("# ")
+    return title, minutes[1] if minutes else "", before[1] if before else ""
+
+
+def table():
+    """The lessons as a Markdown table: title, minutes, what to know before, points of the visible checks."""
+    lines = ["| lesson | minutes | before | points |", "| --- | --- | --- | --- |"]
+    series = ""
+    for path in all_notebooks():
+        if path.parent.name[0] != series:
+            series = path.parent.name[0]
+            lines.append(f"| {SERIES.get(series, path.parent.name)} | | | |")
+        book = pristine(path.name[:2])
+        title, minutes, before = first_cell(book)
+        rows = verdict.standing(book, remembered(path.name[:2]))
+        points, possible = (sum(row[place] for row in rows) for place in (2, 3))
+        link = f"[{title}]({path.parent.name}/{path.name})"
+        share = f"{points:g} of {possible:g}" + (" ✔" if rows and points == possible else "")
+        lines.append(f"| {link} | {minutes} | {before} | {share} |")
+    return "\n".join(lines)
+
+
+def overview():
+    """Show the lessons with the points so far."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(table()))
+
+
+def start_page(folder):
+    """Write the start page: the table is in it, so that it can be read before anything runs."""
+    shown = new_output("display_data", data={"text/markdown": table(), "text/plain": "the lessons"})
+    cell = new_code_cell(CELL, id="overview", execution_count=1, outputs=[shown])
+    book = new_notebook(cells=[new_markdown_cell(WELCOME, id="welcome"), cell])
+    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, folder / START)
+
+
+def prepare():
+    """Bring work/ up to date; returns what to print."""
+    known = all_checked()
+    if len(known) < len(all_notebooks()):
+        have = {path.name for path in known}
+        missing = " ".join(path.name[:2] for path in all_notebooks() if path.name not in have)
+        yield f"the data are the sample, and these have not run on it yet (make all): {missing}"
+    done = release.release(known, WORK)
+    pristine.cache_clear()
+    count = {what: sum(one == what for one in done.values()) for what in done.values()}
+    yield "work/: " + ", ".join(f"{number} {what}" for what, number in count.items())
+    for name, what in done.items():
+        if what == release.BEHIND:
+            yield f"  {name}: yours is kept; rename it and run this again to get the newer one beside it"
+    for path in known:
+        for exercise in release.changed_since(path, WORK):
+            yield f"  {path.relative_to(ROOT)}: exercise {exercise} differs from your copy's; work in work/"
+    start_page(WORK)
+
+
+def lab(options):
+    """Run JupyterLab on work/ with the start page open; returns its exit code.
+
+    JUPYTER_CONFIG_PATH adds defaults: no request for news, room for the lessons' names. A user's own settings
+    come first.
+    """
+    paths = [str(LAB), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={WORK}", *options]
+    process = subprocess.Popen([*command, str(WORK / START)], cwd=WORK, env=environment)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # JupyterLab asks for itself whether to stop
+            continue
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--no-lab", action="store_true", help="only bring work/ up to date")
+    arguments, options = parser.parse_known_args()
+    for line in prepare():
+        print(line)
+    if arguments.no_lab:
+        print(f"start page: {(WORK / START).relative_to(ROOT)}")
+        return 0
+    return lab(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
