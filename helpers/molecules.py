@@ -27,6 +27,7 @@ PAIRS = tuple(f"{ELEMENTS[j]}-H" if i == 0 else f"{ELEMENTS[i]}-{ELEMENTS[j]}"
               for i, j in zip(FIRST, SECOND, strict=True))
 KIND = np.zeros((len(ELEMENTS), len(ELEMENTS)), int)
 KIND[FIRST, SECOND] = KIND[SECOND, FIRST] = np.arange(len(PAIRS))
+SHORT = {3: 0.82, 2: 0.90, 1.5: 0.93}  # order of a bond shorter than this share of the covalent radii's sum
 BLOCK = 2**17  # numbers in one block of pairs x centers, so that it stays in the cache
 
 
@@ -136,6 +137,17 @@ def bonds(coordinates, charges, threshold=None):
     bonded_pairs = all_pairs[bonded(all_pairs, threshold)]
     first, second = bonded_pairs.first, bonded_pairs.second
     return np.column_stack([first, second])[np.lexsort([second, first])]
+
+
+def bond_orders(bonds):
+    """Return (m,) 1, 1.5, 2 or 3 for the bonds among Pairs, read from their lengths alone.
+
+    SHORT says up to which share of the sum of the covalent radii a bond counts as triple, double or in
+    between (aromatic or conjugated); bonds to H are single.
+    """
+    short = bonds.distance / (RADII[FIRST] + RADII[SECOND])[bonds.kind]
+    order = np.select([short < limit for limit in SHORT.values()], list(SHORT), 1)
+    return np.where(FIRST[bonds.kind] == 0, 1, order)
 
 
 def pair_features(molecules, centers, width):

@@ -10,6 +10,8 @@ import numpy as np
 import seaborn as sns
 from IPython.display import HTML, display
 from matplotlib.colors import to_hex
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.transforms import ScaledTranslation
 from PIL import Image as Pictures
 
 from helpers.figures import MIME, describe
@@ -60,40 +62,74 @@ def _facing(coordinates, tilt=(0.45, 0.35)):
     return centered @ axes.T @ [[1, 0, 0], [0, cx, sx], [0, -sx, cx]] @ [[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]]
 
 
-def molecule_figure(parts, titles, values=None, label="", columns=4, suptitle=None):
+STRANDS = {1: (0,), 1.5: (-3.5, 3.5), 2: (-3.5, 3.5), 3: (-6, 0, 6)}  # points beside the axis of the bond
+
+
+def _across(ends):
+    """The unit vector (2,) at a right angle to the bond between two places (2, 2) on the page."""
+    x, y = ends[1] - ends[0]
+    return np.array([-y, x]) / max(np.hypot(x, y), 1e-9)
+
+
+def _draw_bond(ax, ends, order, color, depth):
+    """One line for each strand of a bond between two places (2, 2); of order 1.5 the second is dashed."""
+    width = 5 if order == 1 else 3
+    for strand, points in enumerate(STRANDS[float(order)]):
+        moved = ScaledTranslation(*(points / 72 * _across(ends)), ax.figure.dpi_scale_trans)
+        look = {"ls": (0, (2, 1.5)) if order == 1.5 and strand else "-", "transform": ax.transData + moved}
+        ax.plot(*ends.T, color="0.2", lw=width + 1.6, zorder=depth - 0.01, solid_capstyle="round", **look)
+        ax.plot(*ends.T, color=color, lw=width, zorder=depth, solid_capstyle="round", **look)
+
+
+def _label_bond(ax, ends, others, text):
+    """Write beside a bond, on the side where the other atoms (a, 2) are farther, so that its color shows."""
+    middle = ends.mean(axis=0)
+    sides = (_across(ends), -_across(ends))
+    side = max(sides, key=lambda aside: np.linalg.norm(others - middle - 1.2 * aside, axis=1).min(initial=9))
+    ax.annotate(text, middle, 17 * side, textcoords="offset points", zorder=50, fontsize=10, ha="center",
+                va="center", path_effects=[Stroke(linewidth=3, foreground="white"), Normal()])
+
+
+def molecule_figure(parts, titles, orders=None, values=None, written=None, label="", columns=4,
+                    suptitle=None):
     """Draw molecules as balls and sticks, one panel each; the letters name the elements.
 
-    parts: for each molecule coordinates (a, 3) bohr, charges (a,) and bonds (b, 2), without padding;
-    values: for each molecule one number per bond, which is written on it and sets its color; label: its unit.
+    parts: for each molecule coordinates (a, 3) bohr, charges (a,) and bonds (b, 2), without padding; orders:
+    for each molecule the order of each bond (1, 1.5, 2, 3), by default 1; values: one number per bond, which
+    sets its color, and written: (b,) True where it stands beside the bond too; label: its unit.
     """
-    rows, size = -(-len(parts) // columns), 2.5 if values is None else 3.2
-    figure, axes = plt.subplots(rows, columns, figsize=(size * columns, size * rows), squeeze=False)
-    for ax in axes.flat:
-        ax.set_axis_off()
+    rows, size = -(-len(parts) // columns), np.array((2.5, 2.5) if values is None else (4.4, 3.2))
+    figure, axes = plt.subplots(rows, columns, figsize=size * (columns, rows), squeeze=False)
     flat = np.concatenate(values) if values is not None else np.zeros(1)
     colors = plt.cm.ScalarMappable(plt.Normalize(flat.min(), flat.max()), "cividis")
+    for ax in axes.flat:
+        ax.set_axis_off()
     for m, (coordinates, charges, bonds) in enumerate(parts):
         ax, place = axes.flat[m], _facing(np.asarray(coordinates, dtype=float))
-        for b, (i, j) in enumerate(bonds):
-            depth = place[[i, j], 2].min() - 0.01
+        for b, pair in enumerate(bonds):
+            ends, order = place[list(pair)], 1 if orders is None else orders[m][b]
             color = "0.55" if values is None else colors.to_rgba(values[m][b])
-            ax.plot(*place[[i, j], :2].T, color="0.2", lw=7, zorder=depth - 0.01, solid_capstyle="round")
-            ax.plot(*place[[i, j], :2].T, color=color, lw=5, zorder=depth, solid_capstyle="round")
-            if values is not None:
-                ax.text(*place[[i, j], :2].mean(axis=0), f"{values[m][b]:.0f}", zorder=50, fontsize=8,
-                        ha="center", va="center", bbox={"fc": "white", "alpha": 0.8, "lw": 0, "pad": 0.6})
-        for (x, y, depth), charge in zip(place, charges, strict=True):
-            letter, color, radius = ATOM_STYLE[int(charge)]
-            ax.add_patch(plt.Circle((x, y), radius, facecolor=color, edgecolor="0.2", zorder=depth + 0.02))
-            ax.text(x, y, letter, ha="center", va="center_baseline", fontsize=8, zorder=depth + 0.03)
+            _draw_bond(ax, ends[:, :2], order, color, ends[:, 2].min() - 0.01)
+            if values is not None and (written is None or written[m][b]):
+                others = np.delete(place[:, :2], list(pair), axis=0)
+                _label_bond(ax, ends[:, :2], others, f"{values[m][b]:.0f}")
+        _draw_atoms(ax, place, charges)
         ax.set_title(titles[m], fontsize=10)
-        ax.set_aspect("equal", adjustable="datalim")
-        ax.margins(0.15)
     if values is not None:
         figure.colorbar(colors, ax=axes, label=label, shrink=0.6, aspect=30)
     if suptitle:
         figure.suptitle(suptitle)
     return figure
+
+
+def _draw_atoms(ax, place, charges):
+    """Balls with letters at the turned places (a, 3), nearer ones in front; all of the molecule in view."""
+    for (x, y, depth), charge in zip(place, charges, strict=True):
+        letter, color, radius = ATOM_STYLE[int(charge)]
+        ax.add_patch(plt.Circle((x, y), radius, facecolor=color, edgecolor="0.2", zorder=depth + 0.02))
+        ax.text(x, y, letter, ha="center", va="center_baseline", fontsize=8, zorder=depth + 0.03)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.margins(0.1)
 
 
 TURNABLE = """<canvas width=WIDTH height=320 role=img aria-label="ALT" tabindex=0
@@ -106,10 +142,13 @@ function draw() {
   const [ca, sa, cb, sb] = [Math.cos(a), Math.sin(a), Math.cos(b), Math.sin(b)];
   const at = atoms.map(([x, y, z]) => { const u = ca * x + sa * z, w = ca * z - sa * x;
     return [canvas.width / 2 + scale * u, 160 - scale * (cb * y - sb * w), cb * w + sb * y]; });
-  const jobs = bonds.map(([i, j, color]) => [Math.min(at[i][2], at[j][2]) - 0.01, () => {
-    for (const [width, style] of [[11, "#333"], [8, color]]) {
-      g.beginPath(); g.moveTo(at[i][0], at[i][1]); g.lineTo(at[j][0], at[j][1]);
-      g.lineWidth = width; g.strokeStyle = style; g.stroke(); } }]);
+  const jobs = bonds.map(([i, j, color, , strands]) => [Math.min(at[i][2], at[j][2]) - 0.01, () => {
+    const [x, y] = [at[j][0] - at[i][0], at[j][1] - at[i][1]], far = Math.hypot(x, y) || 1;
+    for (const s of strands) for (const extra of [3, 0]) {
+      const [u, v] = [-s * y / far, s * x / far];
+      g.beginPath(); g.moveTo(at[i][0] + u, at[i][1] + v); g.lineTo(at[j][0] + u, at[j][1] + v);
+      g.lineWidth = (strands.length > 1 ? 4 : 8) + extra;
+      g.strokeStyle = extra ? "#333" : color; g.stroke(); } }]);
   atoms.forEach(([x, y, z, letter, color, radius], k) => jobs.push([at[k][2], () => {
     g.beginPath(); g.arc(at[k][0], at[k][1], scale * radius, 0, 7); g.fillStyle = color; g.fill();
     g.lineWidth = 1; g.strokeStyle = "#333"; g.stroke();
@@ -133,20 +172,23 @@ draw();
 </script>"""
 
 
-def turnable_molecule(coordinates, charges, bonds, alt, values=None, width=420):
+def turnable_molecule(coordinates, charges, bonds, alt, orders=None, values=None, width=420):
     """Return a picture of one molecule that turns by mouse or arrow keys: plain HTML, no network, no widget.
 
-    coordinates (a, 3) bohr, charges (a,), bonds (b, 2), without padding; values (b,) colors and labels bonds.
+    coordinates (a, 3) bohr, charges (a,), bonds (b, 2), without padding; orders (b,) 1, 1.5, 2 or 3, by
+    default 1; values (b,) colors and labels bonds.
     """
     centered = np.asarray(coordinates, dtype=float) - np.mean(coordinates, axis=0)
     atoms = [[*np.round(place, 3).tolist(), *ATOM_STYLE[int(charge)]]
              for place, charge in zip(centered, charges, strict=True)]
     if values is None:
-        sticks = [[int(i), int(j), "#8c8c8c", ""] for i, j in bonds]
+        colors, text = ["#8c8c8c"] * len(bonds), [""] * len(bonds)
     else:
-        colors = plt.cm.ScalarMappable(plt.Normalize(min(values), max(values)), "cividis").to_rgba(values)
-        sticks = [[int(i), int(j), to_hex(color), f"{value:.0f}"]
-                  for (i, j), color, value in zip(bonds, colors, values, strict=True)]
+        scale = plt.cm.ScalarMappable(plt.Normalize(min(values), max(values)), "cividis")
+        colors = [to_hex(color) for color in scale.to_rgba(values)]
+        text = [f"{value:.0f}" for value in values]
+    strands = [STRANDS[float(order)] for order in (np.ones(len(bonds)) if orders is None else orders)]
+    sticks = [[int(i), int(j), *look] for (i, j), *look in zip(bonds, colors, text, strands, strict=True)]
     page = TURNABLE.replace("WIDTH", str(width)).replace("ALT", escape(alt))
     page = page.replace("ATOMS", json.dumps(atoms)).replace("BONDS", json.dumps(sticks))
     return HTML(f'<div><iframe srcdoc="{escape(page)}" title="{escape(alt)}" width="{width + 20}" '

@@ -177,3 +177,18 @@ def test_pictures_show_every_atom_bond_and_value():
     assert page.count("#f4f4f4") == 4
     assert "http" not in page
     assert 'title="a &quot;star&quot;"' in page
+
+
+@pytest.mark.parametrize(("angstrom", "order"), [(1.53, 1), (1.40, 1.5), (1.34, 2), (1.20, 3)])
+def test_orders_of_carbon_bonds_follow_from_their_length(angstrom, order):
+    places = np.array([[[0, 0, 0], [0, 0, angstrom / mol.BOHR]]])
+    assert mol.bond_orders(mol.pairs(places, np.array([[6, 6]]))) == [order]
+
+
+def test_a_short_bond_to_hydrogen_is_single_and_strands_are_drawn():
+    places = np.array([[0.0, 0, 0], [0, 0, 1.0]])
+    assert mol.bond_orders(mol.pairs(places[None], np.array([[6, 1]]))) == [1]
+    for order, strands in ((1, 1), (1.5, 2), (2, 2), (3, 3)):
+        figure = plots.molecule_figure([(places, [6, 6], [(0, 1)])], ["CC"], [[order]])
+        assert len(figure.axes[0].lines) == 2 * strands  # a rim and a core each
+        plots.plt.close(figure)
