@@ -102,10 +102,13 @@ def _checked_maps(heatmaps, masks=None):
 
 
 def pointing_game(heatmaps, masks):
-    """(n,) 1.0 where the largest value of a heatmap (n, h, w) lies in its mask. arXiv:1608.00507."""
+    """(n,) whether the largest value of a heatmap (n, h, w) lies in its mask, 1.0 or 0.0. arXiv:1608.00507.
+
+    Where several pixels share the largest value (a square of occlusion), the share of them in the mask.
+    """
     heatmaps, masks = _checked_maps(heatmaps, masks)
-    best = heatmaps.reshape(len(heatmaps), -1).argmax(1)
-    return np.take_along_axis(masks.reshape(len(masks), -1), best[:, None], 1)[:, 0].astype(float)
+    largest = heatmaps == heatmaps.max((1, 2), keepdims=True)
+    return (largest & masks).sum((1, 2)) / largest.sum((1, 2))
 
 
 def relevance_mass(heatmaps, masks):
@@ -120,12 +123,17 @@ def relevance_mass(heatmaps, masks):
 
 
 def relevance_rank(heatmaps, masks):
-    """(n,) share of the mask found among the m largest pixels, m the size of the mask (same source)."""
+    """(n,) share of the mask found among the m largest pixels, m the size of the mask (same source).
+
+    Pixels that share the m-th largest value count by the share of them in the mask. 0 for an empty mask.
+    """
     heatmaps, masks = _checked_maps(heatmaps, masks)
-    order = np.argsort(-heatmaps.reshape(len(heatmaps), -1), axis=1, kind="stable")
-    sizes = masks.sum((1, 2))
-    hits = np.take_along_axis(masks.reshape(len(masks), -1), order, 1).cumsum(1)
-    return hits[np.arange(len(hits)), np.maximum(sizes, 1) - 1] / np.maximum(sizes, 1)
+    sizes = np.maximum(masks.sum((1, 2)), 1)
+    ordered = np.sort(heatmaps.reshape(len(heatmaps), -1), axis=1)
+    last = ordered[np.arange(len(sizes)), -sizes][:, None, None]
+    above, tied = heatmaps > last, heatmaps == last
+    left = (sizes - above.sum((1, 2))) / tied.sum((1, 2))  # share of the tied pixels that still fit
+    return ((above & masks).sum((1, 2)) + left * (tied & masks).sum((1, 2))) / sizes
 
 
 def conservation(heatmaps, scores):

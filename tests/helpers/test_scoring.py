@@ -126,6 +126,17 @@ def test_metrics_by_hand():
     assert scoring.conservation(HEATMAP, [4.0]).tolist() == [0.25]
 
 
+def test_ties_are_shared_and_not_given_to_the_first_pixel():
+    """The expected value over all orders of the tied pixels, here by shuffling them."""
+    blocks = np.kron(RNG.integers(0, 3, (4, 6, 6)), np.ones((4, 4)))
+    masks = RNG.random(blocks.shape) < 0.1
+    jitters = 1e-6 * RNG.random((3000, *blocks.shape))
+    for metric in (scoring.pointing_game, scoring.relevance_rank):
+        shuffled = np.mean([metric(blocks + jitter, masks) for jitter in jitters], axis=0)
+        np.testing.assert_allclose(metric(blocks, masks), shuffled, atol=0.03)
+    assert scoring.pointing_game(np.zeros((1, 3, 3)), MASK) == pytest.approx(3 / 9)
+
+
 def test_metrics_of_perfect_empty_and_random_heatmaps():
     masks = RNG.random((50, 40, 40)) < 0.2
     for metric in (scoring.pointing_game, scoring.relevance_mass, scoring.relevance_rank):
