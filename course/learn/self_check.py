@@ -16,6 +16,8 @@ import traceback
 from pathlib import Path
 
 import nbformat
+from IPython import get_ipython
+from IPython.display import display
 
 from course import contract
 from course.check import compare
@@ -23,6 +25,19 @@ from course.learn import verdict
 from course.learn.work import pristine, progress_file
 
 SECONDS = 20  # after these a check is stopped: there is a loop that does not end
+
+
+RAN = {}  # {cell id: source} of the cells that ran in this kernel
+
+
+def note_cell(info):
+    """Before a cell runs: remember what is in it, because the saved file may be older."""
+    if info.cell_id:
+        RAN[info.cell_id] = info.raw_cell
+
+
+if shell := get_ipython():
+    shell.events.register("pre_run_cell", note_cell)
 
 
 class Discarded(io.TextIOBase):
@@ -148,18 +163,19 @@ def whereabouts(name, saved):
 
 def notes(book, exercise, missing, saved):
     """What is odd about the copy: a renamed function, a changed or lost check, two cells for one answer."""
-    if saved is None:
-        return [f"{', '.join(missing)}: not defined here yet; run your exercise's cell first"] * bool(missing)
-    said, own = [], {cell.get("id"): cell for cell in saved.cells}
-    note = contract.answers(book, saved)[exercise.id].note
-    said += [note] if note else []
+    own = {cell.get("id"): cell for cell in saved.cells} if saved else {}
+    said = []
     if missing:
         names = ", ".join(missing)
-        written = own.get(exercise.cell, {}).get("source", "")
+        written = RAN.get(exercise.cell) or own.get(exercise.cell, {}).get("source", "")
         others = [one or other for one, other in contract.DEFINED.findall(written)]
         here = set(others) & set(missing)
         said.append(f"{names}: not defined here yet; run your exercise's cell first" if here or not others
                     else f"the exercise asks for {names}; your cell defines {', '.join(others)}")  # fmt: skip
+    if saved is None:
+        return said
+    note = contract.answers(book, saved)[exercise.id].note
+    said += [note] if note else []
     for cell in book.cells:
         if contract.course(cell).get("for") == exercise.id:
             now = own.get(cell.id)
@@ -171,8 +187,6 @@ def notes(book, exercise, missing, saved):
 
 def user_namespace():
     """The variables of the notebook."""
-    from IPython import get_ipython
-
     return get_ipython().user_ns
 
 
@@ -207,6 +221,4 @@ def remembered(number):
 
 def show(text, page):
     """Show plain text and the same as a page; a viewer takes what it can."""
-    from IPython.display import display
-
     display({"text/plain": text, "text/html": page}, raw=True)

@@ -4,10 +4,12 @@ Copies are added, and replaced by newer ones where nobody has written in them; w
 """
 
 import argparse
+import contextlib
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -77,43 +79,44 @@ def overview():
 
 def start_page(folder):
     """Write the start page: the table is in it, so that it can be read before anything runs."""
-    shown = new_output("display_data", data={"text/markdown": table(), "text/plain": "the lessons"})
+    with contextlib.chdir(folder):  # the points of this folder
+        shown = new_output("display_data", data={"text/markdown": table(), "text/plain": "the lessons"})
     cell = new_code_cell(CELL, id="overview", execution_count=1, outputs=[shown])
     book = new_notebook(cells=[new_markdown_cell(WELCOME, id="welcome"), cell])
     book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(book, folder / START)
 
 
-def prepare():
-    """Bring work/ up to date; returns what to print."""
+def prepare(folder=WORK):
+    """Bring the folder of copies up to date; yields what to print."""
     known = all_checked()
     if len(known) < len(all_notebooks()):
         have = {path.name for path in known}
         missing = " ".join(path.name[:2] for path in all_notebooks() if path.name not in have)
         yield f"the data are the sample, and these have not run on it yet (make all): {missing}"
-    done = release.release(known, WORK)
+    done = release.release(known, folder)
     pristine.cache_clear()
     count = {what: sum(one == what for one in done.values()) for what in done.values()}
-    yield "work/: " + ", ".join(f"{number} {what}" for what, number in count.items())
+    yield f"{folder.name}/: " + ", ".join(f"{number} {what}" for what, number in count.items())
     for name, what in done.items():
         if what == release.BEHIND:
             yield f"  {name}: yours is kept; rename it and run this again to get the newer one beside it"
     for path in known:
-        for exercise in release.changed_since(path, WORK):
-            yield f"  {path.relative_to(ROOT)}: exercise {exercise} differs from your copy's; work in work/"
-    start_page(WORK)
+        for exercise in release.changed_since(path, folder):
+            yield f"  {path.relative_to(ROOT)}: {exercise} is not as in your copy; work in {folder.name}/"
+    start_page(folder)
 
 
-def lab(options):
-    """Run JupyterLab on work/ with the start page open; returns its exit code.
+def lab(folder, options):
+    """Run JupyterLab on a folder of copies with the start page open; returns its exit code.
 
     JUPYTER_CONFIG_PATH adds defaults: no request for news, room for the lessons' names. A user's own settings
     come first.
     """
     paths = [str(LAB), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={WORK}", *options]
-    process = subprocess.Popen([*command, str(WORK / START)], cwd=WORK, env=environment)
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *options]
+    process = subprocess.Popen([*command, str(folder / START)], cwd=folder, env=environment)
     while True:
         try:
             return process.wait()
@@ -123,14 +126,15 @@ def lab(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--no-lab", action="store_true", help="only bring work/ up to date")
+    parser.add_argument("--to", type=Path, default=WORK, help="the folder of the copies")
+    parser.add_argument("--no-lab", action="store_true", help="only bring the copies up to date")
     arguments, options = parser.parse_known_args()
-    for line in prepare():
+    for line in prepare(arguments.to):
         print(line)
     if arguments.no_lab:
-        print(f"start page: {(WORK / START).relative_to(ROOT)}")
+        print(f"start page: {arguments.to / START}")
         return 0
-    return lab(options)
+    return lab(arguments.to, options)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,180 @@
+"""A student's hour in the real JupyterLab, driven by the system's Chromium: open, run, answer, save."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+
+from course import contract
+from course.notebooks import NOTEBOOKS, ROOT, find
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine (apt-get install chromium)")
+
+NOTEBOOK = "const book = jupyterapp.shell.currentWidget;"
+READY = f"""async () => {{ {NOTEBOOK} await book.context.ready; await book.context.sessionContext.ready;
+    return book.content.widgets.length }}"""
+SET = f"""([id, source]) => {{ {NOTEBOOK}
+    const cell = book.content.widgets.find(one => one.model.id === id);
+    cell.model.sharedModel.setSource(source) }}"""
+ACTIVATE = f"""id => {{ {NOTEBOOK}
+    book.content.activeCellIndex = book.content.widgets.findIndex(one => one.model.id === id) }}"""
+OUTPUTS = f"""ids => {{ {NOTEBOOK}
+    return ids.map(id => book.content.widgets.find(one => one.model.id === id).model.outputs.toJSON()) }}"""
+ANSWERED = f"""id => {{ {NOTEBOOK}
+    return book.content.widgets.find(one => one.model.id === id).model.outputs.length > 0 }}"""
+SOURCE = f"""id => {{ {NOTEBOOK}
+    return book.content.widgets.find(one => one.model.id === id).model.sharedModel.source }}"""
+BESIDE = (  # one exercise right, one half right, one wrong, by their ids
+    ("12", {"12.1": "right", "12.2": "def halfway_gamma(z, j):\n    return 0.1575",
+            "12.3": "def softmin_of_blocks(blocks, gamma):\n    return 0.0"},
+     {"12.1": "✔ correct", "12.2": "◐ partly", "12.3": "✘ incorrect", "12.4": "– not attempted"}),
+    ("22", {"22.1": "right", "22.3": "def raw_slopes(w, x_mean, x_sd, t_mean, t_sd):\n"
+                                     "    return w * t_sd / x_sd, 0.0",
+            "22.2": "def ridge_weights(Z, T, alpha):\n    return helper(Z)"},
+     {"22.1": "✔ correct", "22.2": "✘ incorrect", "22.3": "◐ partly", "22.4": "– not attempted"}),
+    ("33", {"33.1": "right", "33.2": "def wrong_name():\n    pass"},
+     {"33.1": "✔ correct", "33.2": "✘ incorrect", "33.3": "– not attempted"}),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """make learn, without a browser of its own; yields (address, folder of the copies)."""
+    folder = tmp_path_factory.mktemp("learn") / "work"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "course.learn.start", "--to", str(folder), "--no-browser"]
+    command += ["--allow-root", f"--ServerApp.port={port}", "--IdentityProvider.token="]
+    command += ["--LabApp.expose_app_in_browser=True"]  # the test asks the page's own model
+    config = str(folder.parent / "config")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_DIR": config}
+    with open(folder.parent / "log", "w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(f"{address}/api").close()
+            break
+        except OSError:
+            assert process.poll() is None, (folder.parent / "log").read_text()[-2000:]
+            time.sleep(0.2)
+    yield address, folder
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page that notes every request that leaves this machine."""
+    opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+    elsewhere = []
+    inside = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+    opened.on("request", lambda one: None if one.url.startswith(inside) else elsewhere.append(one.url))
+    opened.set_default_timeout(400_000)
+    yield opened
+    opened.close()
+    assert elsewhere == []
+
+
+def screenshot(page, name):
+    """Keep a picture where COURSE_SCREENSHOTS says."""
+    if folder := os.environ.get("COURSE_SCREENSHOTS"):
+        page.screenshot(path=os.path.join(folder, f"{name}.png"))
+
+
+def opened(page, address, name):
+    page.goto(f"{address}/lab/tree/{name}?reset")
+    page.wait_for_selector(".jp-Notebook")
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context?.isReady")
+    page.evaluate(READY)
+
+
+def said(page, identifier):
+    outputs = page.evaluate(OUTPUTS, [identifier])[0]
+    return "".join(one.get("data", {}).get("text/plain", "") for one in outputs)
+
+
+@pytest.mark.parametrize(("number", "answers", "verdicts"), BESIDE, ids=[one[0] for one in BESIDE])
+def test_a_lesson_from_run_all_to_the_next_day(server, page, number, answers, verdicts):
+    address, folder = server
+    source = nbformat.read(find(number), 4)
+    solution = {exercise.id: exercise.source for exercise in contract.exercises(source)}
+    name = find(number).relative_to(NOTEBOOKS).as_posix()
+    opened(page, address, name)
+    for exercise, answer in answers.items():
+        text = solution[exercise] if answer == "right" else answer
+        page.evaluate(SET, [f"exercise-{exercise.replace('.', '-')}", text])
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(ANSWERED, arg="points-so-far")  # the command itself ends at the first failed check
+    for exercise, outcome in verdicts.items():
+        text = said(page, f"self-check-{exercise.replace('.', '-')}")
+        assert text.startswith(f"{exercise} {outcome}"), text
+    assert f"{number}.1" in said(page, "points-so-far")
+    page.evaluate(ACTIVATE, f"self-check-{number}-2")
+    page.evaluate("jupyterapp.commands.execute('notebook:move-cursor-up')")
+    page.wait_for_timeout(500)
+    screenshot(page, f"lesson-{number}")
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+
+    opened(page, address, name)  # the next day: what was wanted is still there, and so is the work
+    saved = nbformat.read(folder / name, 4)
+    checks = [check for exercise in contract.exercises(source) for check in exercise.checks]
+    for check in (one for one in checks if not one.hidden):
+        stored = next(cell for cell in source.cells if cell.id == check.cell)
+        kept = next(cell.source for cell in saved.cells if cell.id == f"wanted-{check.cell}")
+        assert stored.outputs[0].text.rstrip("\n") in kept
+    assert "YOUR CODE HERE" not in page.evaluate(SOURCE, f"exercise-{number}-1")
+    points = json.loads((folder / ".course" / "points" / f"{number}.json").read_text())
+    assert points[f"{number}.1"][1] == "correct"
+
+
+def test_the_start_page_leads_to_a_lesson_and_an_answer_by_the_keyboard_alone(server, page):
+    """Tab and arrow keys, Enter and Shift+Enter: from the start page to a green verdict."""
+    address, _ = server
+    opened(page, address, "start.ipynb")
+    link = page.locator(".jp-RenderedMarkdown a", has_text="11 ").first
+    link.wait_for()
+    screenshot(page, "start")
+    assert page.locator(".jp-RenderedMarkdown a").count() >= 19
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").startswith("11 "):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_function("jupyterapp.shell.currentWidget?.context?.path?.includes('11_')")
+    page.evaluate(READY)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Home")
+    cells = page.evaluate(f"() => {{ {NOTEBOOK} return book.content.widgets.map(one => one.model.id) }}")
+    answer = next(cell.source for cell in nbformat.read(find("11"), 4).cells if cell.id == "exercise-11-1")
+    for identifier in cells:
+        if identifier == "exercise-11-1":
+            page.keyboard.press("Enter")
+            page.keyboard.press("Control+A")
+            page.keyboard.insert_text(answer)
+        page.keyboard.press("Shift+Enter")
+        if identifier == "self-check-11-1":
+            break
+    page.wait_for_function(ANSWERED, arg="self-check-11-1")
+    assert said(page, "self-check-11-1").startswith("11.1 ✔ correct")
