@@ -41,7 +41,9 @@ def variables(parameters):
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     names = ("DATA", "DEVICE", "THREADS", "COURSE_REPOSITORY")
     chosen = {name: parameters[name] for name in names if parameters.get(name)}
-    return {"DATA": "auto", **os.environ, **chosen, "PYTHONPATH": os.pathsep.join(paths)}
+    # whoever types a command in a notebook's cell watches the command, not what its kernels do
+    given = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
+    return {"DATA": "auto", **given, **chosen, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def main(arguments):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from helpers.lrp import Biased, biased, rules
 from helpers.networks import BATCH, MEAN, evaluation, kept_output, named_layer, preprocessing_of
+from helpers.runtime import progress
 
 BOX = tuple(255 * (bound - torch.tensor(MEAN)).view(3, 1, 1) for bound in (0, 1))  # darkest, brightest
 
@@ -54,7 +55,7 @@ def _explain(function, network, direction, images, batch):
     with evaluation(network):
         result = torch.cat([
             function(network, direction, part.contiguous(memory_format=torch.channels_last)).detach().cpu()
-            for part in parts])
+            for part in progress(parts, "heatmaps")])
     return result if images.ndim == 4 else result[0]
 
 

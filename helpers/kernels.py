@@ -5,6 +5,8 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.spatial.distance import cdist, pdist, squareform
 from sklearn.metrics.pairwise import rbf_kernel
 
+from helpers.runtime import progress
+
 
 def _checked_rows(X, Y, sigma):
     """X and Y (or X again) as floats; ValueError where widths differ or sigma is not a number above 0."""
@@ -101,7 +103,7 @@ def _add_atoms(kernel, x, molecule, block):
     left, right = np.hstack([x, half, one]), np.hstack([x, one, half])  # left @ right.T = -|x - x'|^2 / 2
     present, starts = np.unique(molecule, return_index=True)
     ends = np.append(starts[1:], len(x))
-    for low in range(0, len(present), block):
+    for low in progress(range(0, len(present), block), "kernel"):
         high = min(low + block, len(present))
         begin = starts[low]
         similar = left[begin:ends[high - 1]] @ right[begin:].T

@@ -12,6 +12,7 @@ import torch
 
 from helpers import datasets, files
 from helpers.images import BATCH, SIZE, class_folders, image_batches, load_images, read_image
+from helpers.runtime import progress
 
 NETWORKS = ("squeezenet1_1", "vgg16")
 MEAN = (0.48235, 0.45882, 0.40784)  # RGB in 0..1; the standard deviation is 1/255 in every channel
@@ -182,7 +183,8 @@ def features(network, images, batch=BATCH, cache=True, layer=None):
             files.LOG.warning("features: cache file %s is not readable (%s); it is made again", file, error)
     batches = images.split(batch) if isinstance(images, torch.Tensor) else image_batches(images, batch)
     module = network if layer is None else named_layer(network, layer)
-    result = np.concatenate(list(_activations(network, batches, module)))
+    watched = progress(batches, "features", total=-(-len(images) // batch))
+    result = np.concatenate(list(_activations(network, watched, module)))
     if cache:
         _write_cache(file, result)
     return result

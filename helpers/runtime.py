@@ -4,9 +4,11 @@ import contextlib
 import os
 import random
 import sys
+import warnings
 
 import numpy as np
 import torch
+from tqdm import TqdmWarning
 from tqdm.auto import tqdm
 
 
@@ -44,9 +46,15 @@ def seed_everything(seed):
 
 
 def progress(iterable, description, total=None):
-    """Wrap an iterable in a tqdm bar that is silent where nobody watches (papermill, nbval, a pipe)."""
-    watched = sys.stderr.isatty() or os.environ.get("COURSE_PROGRESS") == "1"
-    return tqdm(iterable, desc=description, total=total, disable=not watched)
+    """Wrap an iterable in a tqdm bar, from its second second on; silent where nobody watches.
+
+    Somebody watches in a terminal and in JupyterLab (which names the notebook in JPY_SESSION_NAME), nobody in
+    papermill, nbval or a pipe.
+    """
+    watched = sys.stderr.isatty() or os.environ.get("JPY_SESSION_NAME")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # without widgets the bar is text, which is all it says
+        return tqdm(iterable, desc=description, total=total, disable=not watched, leave=False, delay=1)
 
 
 def cache_umap_kernels():

@@ -19,7 +19,8 @@ NEXT = {
 
 
 def heading(found):
-    points = f"{found['points']:g} of {found['possible']:g} points of the visible checks"
+    unit = "point" if found["possible"] == 1 else "points"
+    points = f"{found['points']:g} of {found['possible']:g} {unit} of the visible checks"
     return f"{found['exercise']} {MARKS[found['outcome']]} {found['outcome']}: {points}"
 
 
