@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,7 @@ def lab(folder, options):
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *options]
     process = subprocess.Popen([*command, str(folder / START)], cwd=folder, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # else JupyterLab outlives its caller
     while True:
         try:
             return process.wait()

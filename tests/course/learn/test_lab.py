@@ -72,6 +72,8 @@ def server(tmp_path_factory):
     yield address, folder
     process.terminate()
     process.wait(30)
+    with pytest.raises(OSError):  # JupyterLab ends with the command that started it
+        urllib.request.urlopen(f"{address}/api")
 
 
 @pytest.fixture(scope="module")
