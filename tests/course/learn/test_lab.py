@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import nbformat
@@ -72,7 +73,7 @@ def server(tmp_path_factory):
     yield address, folder
     process.terminate()
     process.wait(30)
-    with pytest.raises(OSError):  # JupyterLab ends with the command that started it
+    with pytest.raises(urllib.error.URLError, match="refused"):  # it ends with the command
         urllib.request.urlopen(f"{address}/api")
 
 
