@@ -100,9 +100,10 @@ def page_output(output, where, name, images):
             )
         images[name] = picture, alt
         drawn = described(data[FIGURE]) if FIGURE in data else ""
+        wide, high = size(picture)
         return html_output(
             f'<figure><img src="../_static/figures/{name}" alt="{html.escape(alt)}" loading="lazy" '
-            f'width="{width(picture)}"><figcaption>{html.escape(alt)}</figcaption>{drawn}</figure>'
+            f'width="{wide}" height="{high}"><figcaption>{html.escape(alt)}</figcaption>{drawn}</figure>'
         )
     if "text/html" in data:
         return html_output(accessible(data["text/html"]))
@@ -128,9 +129,9 @@ def picture_of(output):
     return base64.b64decode(encoded), " ".join(alt.split())
 
 
-def width(picture):
-    """The width of a PNG in pixels, from its header."""
-    return int.from_bytes(picture[16:20], "big")
+def size(picture):
+    """The width and height of a PNG in pixels, from its header: a page that knows them does not jump."""
+    return int.from_bytes(picture[16:20], "big"), int.from_bytes(picture[20:24], "big")
 
 
 def described(description):

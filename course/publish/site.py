@@ -21,7 +21,7 @@ import nbformat
 from course import contract
 from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks
 from course.publish import links
-from course.publish.pages import Hosting, PageError, document_page, module_page, notebook_page
+from course.publish.pages import Hosting, PageError, document_page, module_page, notebook_page, size
 
 SITE, BRANCH = BUILD / "site", BUILD / "student-branch"
 THEME = Path(__file__).with_name("theme")
@@ -57,6 +57,7 @@ def build(target=SITE, hosting=None, notebooks=None, documents=None):
         source = Path(folder, "source")
         write_sources(source, hosting, notebooks, documents)
         write_html(source, Path(folder, "html"))
+        show_early(Path(folder, "html"))
         write_student_copies(Path(folder, "html", "student"), notebooks)
         problems = links.problems(Path(folder, "html"))
         if problems:
@@ -171,6 +172,22 @@ def write_html(source, target):
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     if result.returncode:
         raise PageError(result.stderr.replace(str(source), "").strip() or result.stdout)
+
+
+def show_early(folder):
+    """Let a page show before the search is loaded, and keep room for its pictures, so that nothing jumps."""
+
+    def sized(found):
+        picture = folder / "_images" / found[2]
+        wide, high = size(picture.read_bytes())
+        return f'{found[1]}{found[2]}" width="{wide}" height="{high}"'
+
+    for path in folder.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        # only the page's own options are needed at once
+        text = re.sub(r'<script src="(?![^"]*documentation_options)', '<script defer src="', text)
+        text = re.sub(r'(src="(?:\.\./)*_images/)([^"/]+\.png)"', sized, text)
+        path.write_text(text, encoding="utf-8")
 
 
 def write_student_copies(target, notebooks):
