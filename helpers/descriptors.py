@@ -22,7 +22,7 @@ from helpers.molecules import (
 
 @dataclass(frozen=True)
 class Environments:
-    """What each heavy atom sees: features (A, d), molecule (A,) row, atom (A,) in that row, element (A,)."""
+    """What atoms see: features (A, d), molecule (A,) row, atom (A,) in that row, element (A,)."""
 
     features: np.ndarray
     molecule: np.ndarray
@@ -30,26 +30,29 @@ class Environments:
     element: np.ndarray
 
 
-def environments(molecules, distances, cosines, legs, cutoffs=(8.0, 7.0)):
-    """Return Environments of all atoms but H: neighbours by element and distance, angles by type.
+def environments(molecules, distances, cosines, legs, cutoffs=(8.0, 7.0), power=2, angle_weight=1.0,
+                 hydrogens=False):
+    """Return Environments of all atoms, H if asked: neighbours by element and distance, angles by type.
 
     features (A, 5 * distances + 15 * cosines * legs) float32: hat functions as in `triple_features`, faded
-    with power 2 towards the cutoffs (neighbours, angles; bohr). One row per heavy atom, in order.
+    with this power towards the cutoffs (neighbours, angles; bohr), angles times angle_weight. One row per
+    atom, in order.
     Raises ValueError like `triples` and `interpolation_weights`.
     """
-    blocks = []
+    blocks, lightest = [], 0 if hydrogens else 1
     for coordinates, charges in in_blocks(molecules):
         element, atoms = elements(charges), charges.shape[1]
         row, center, end, length = neighbour_list(coordinates, charges, cutoffs[0])
         near = interpolated_sums((row * atoms + center) * len(ELEMENTS) + element[row, end],
                                  charges.size * len(ELEMENTS), [length], [distances],
-                                 cutoff_function(length, cutoffs[0], 2))
+                                 cutoff_function(length, cutoffs[0], power))
         part = triples(coordinates, charges, cutoffs[1])
         angles = triple_sums((part.molecule * atoms + part.center) * len(PAIRS) + part.kind % len(PAIRS),
-                             charges.size * len(PAIRS), part, cosines, legs, cutoffs[1], power=2)
-        both = np.concatenate([near.reshape(charges.size, -1), angles.reshape(charges.size, -1)], 1)
-        blocks.append(both[(element > 0).ravel()].astype(np.float32))
-    molecule, atom = np.nonzero(elements(molecules.charges) > 0)
+                             charges.size * len(PAIRS), part, cosines, legs, cutoffs[1], power)
+        angles = angle_weight * angles.reshape(charges.size, -1)
+        both = np.concatenate([near.reshape(charges.size, -1), angles], 1)
+        blocks.append(both[(element >= lightest).ravel()].astype(np.float32))
+    molecule, atom = np.nonzero(elements(molecules.charges) >= lightest)
     return Environments(np.concatenate(blocks), molecule, atom, elements(molecules.charges)[molecule, atom])
 
 

@@ -1,9 +1,9 @@
 """Kernels between molecules, and kernel ridge regression with them."""
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack
 from scipy.spatial.distance import cdist, pdist, squareform
-from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.metrics.pairwise import euclidean_distances
 
 from helpers.runtime import progress
 
@@ -31,59 +31,92 @@ def city_block(X, Y=None):
     return cdist(X, Y, "cityblock").astype(np.float32)
 
 
+def principal_axes(environments, size):
+    """Return {element: (mean (d,), axes (d, size))} of the features of environments, element by element.
+
+    Raises ValueError for size not between 1 and the number of features.
+    """
+    width, found = environments.features.shape[1], {}
+    if not 1 <= size <= width:
+        raise ValueError(f"size: {size!r} is not allowed; give 1 to {width}")
+    for element in np.unique(environments.element):
+        features = environments.features[environments.element == element]
+        centered = features - features.mean(0)
+        axes = np.linalg.eigh((centered.T @ centered).astype(float))[1]
+        found[int(element)] = features.mean(0), axes[:, ::-1][:, :size].astype(np.float32)
+    return found
+
+
 def compress(environments, size, axes_of=None):
     """Return (A, size): the features of environments on their leading principal axes, element by element.
 
-    axes_of: the Environments whose means and axes are used, by default the same ones; for new molecules give
-    those of the training set. Distances between atoms of the same element stay nearly the same; sigma and
-    kernel need far less time. Raises ValueError for size not between 1 and the number of features, or for an
-    element that axes_of does not hold.
+    axes_of: what gives means and axes, by default the same environments; for new molecules the Environments
+    of the training set, or its `principal_axes`. Distances between atoms of the same element stay nearly the
+    same; sigma and kernel need far less time. Raises ValueError like `principal_axes`, or for an element that
+    axes_of does not hold.
     """
-    features, known = environments.features, environments if axes_of is None else axes_of
-    if not 1 <= size <= features.shape[1]:
-        raise ValueError(f"size: {size!r} is not allowed; give 1 to {features.shape[1]}")
-    scores = np.empty((len(features), size), np.float32)
+    known = environments if axes_of is None else axes_of
+    axes = known if isinstance(known, dict) else principal_axes(known, size)
+    scores = np.empty((len(environments.features), size), np.float32)
     for element in np.unique(environments.element):
-        basis = known.features[known.element == element]
-        if not len(basis):
+        if element not in axes:
             raise ValueError(f"axes_of: holds no atom of element {element}; give a set that does")
-        centered = basis - basis.mean(0)
-        axes = np.linalg.eigh((centered.T @ centered).astype(float))[1]
+        mean, directions = axes[element]
         rows = np.flatnonzero(environments.element == element)
-        scores[rows] = (features[rows] - basis.mean(0)) @ axes[:, ::-1][:, :size].astype(np.float32)
+        scores[rows] = (environments.features[rows] - mean) @ directions[:, :size]
     return scores
 
 
-def environment_kernel(features, molecule, element, n, sigma, block=32):
-    """Return (n, n): sum over atom pairs of the same element of exp(-|x_i - x_j|^2 / (2 sigma^2)).
+def _matern(half):
+    """(1 + r) e^-r of r = sqrt(3) |x - x'| / sigma, from half = -|x - x'|^2 / (2 sigma^2), in place."""
+    np.minimum(half, 0, out=half)
+    r = np.sqrt(np.multiply(half, -6, out=half), out=half)
+    return (1 + r) * np.exp(-r)
 
-    features (A, d), molecule (A,) row from 0 to n - 1 and element (A,) of the atoms. So the prediction is a
-    sum over atoms too. Source: Bartok et al., PRL 104, 136403 (2010). Raises ValueError for unlike lengths,
-    molecule rows out of range or sigma not above 0.
+
+SHAPES = {"gauss": lambda half: np.exp(half, out=half), "matern": _matern}
+
+
+def _checked_shape(shape):
+    if shape not in SHAPES:
+        raise ValueError(f"shape: {shape!r} is not known; allowed are 'gauss' and 'matern'")
+    return SHAPES[shape]
+
+
+def environment_kernel(features, molecule, element, n, sigma, block=32, shape="gauss", single=False):
+    """Return (n, n): sum over atom pairs of the same element of k(|x_i - x_j|).
+
+    k: exp(-d^2 / (2 sigma^2)) for "gauss", (1 + r) e^-r with r = sqrt(3) d / sigma for "matern" (3/2).
+    features (A, d), molecule (A,) row from 0 to n - 1 and element (A,) of the atoms; single: compare atoms in
+    float32, which takes half the time. So the prediction is a sum over atoms too. Source: Bartok et al., PRL
+    104, 136403 (2010). Raises ValueError for unlike lengths, molecule rows out of range, sigma not above 0 or
+    another shape.
     """
     features, molecule, element = np.asarray(features), np.asarray(molecule), np.asarray(element)
-    _checked_rows(features, None, sigma)
+    similarity, _ = _checked_shape(shape), _checked_rows(features, None, sigma)
     if not len(features) == len(molecule) == len(element):
         raise ValueError(f"molecule: lengths {len(features)}, {len(molecule)}, {len(element)} of features, "
                          "molecule and element differ; allowed are equal lengths")
     if molecule.size and not 0 <= molecule.min() <= molecule.max() < n:
         raise ValueError(f"molecule: {molecule.min()} to {molecule.max()} is not allowed; give 0 to {n - 1}")
-    kernel = np.zeros((n, n))
+    kernel, precision = np.zeros((n, n)), np.float32 if single else np.float64
     for kind in np.unique(element):
         rows = np.flatnonzero(element == kind)
         rows = rows[np.argsort(molecule[rows], kind="stable")]
-        _add_atoms(kernel, features[rows].astype(float) / sigma, molecule[rows], block)
+        _add_atoms(kernel, features[rows].astype(precision) / precision(sigma), molecule[rows], block,
+                   similarity)
     return kernel
 
 
-def kernel_between(new, known, sigma, block=32):
+def kernel_between(new, known, sigma, block=32, shape="gauss"):
     """Return (n, m): `environment_kernel` between new molecules and known ones, which predicts the new.
 
     new, known: (features (A, d), molecule (A,), element (A,), number of molecules). Prediction is
-    kernel_between(...) @ alpha, with alpha of `kernel_ridge`. Raises ValueError for unlike widths or sigma.
+    kernel_between(...) @ alpha, with alpha of `kernel_ridge`. Raises ValueError for unlike widths, sigma or
+    shape.
     """
     (features, molecule, element, n), (others, their_molecule, their_element, m) = new, known
-    features, others = _checked_rows(features, others, sigma)
+    similarity, (features, others) = _checked_shape(shape), _checked_rows(features, others, sigma)
     kernel = np.zeros((n, m))
     for kind in np.intersect1d(element, their_element):
         rows, columns = np.flatnonzero(element == kind), np.flatnonzero(their_element == kind)
@@ -91,27 +124,59 @@ def kernel_between(new, known, sigma, block=32):
                          ((rows, molecule), (columns, their_molecule)))
         present, starts = np.unique(their_molecule[columns], return_index=True)
         for some in np.array_split(rows, max(1, len(rows) // (8 * block))):
-            similar = rbf_kernel(features[some], others[columns], 0.5 / sigma**2)
-            sums = np.add.reduceat(similar, starts, axis=1)
+            squared = euclidean_distances(features[some], others[columns], squared=True)
+            sums = np.add.reduceat(similarity(squared * (-0.5 / sigma**2)), starts, axis=1)
             np.add.at(kernel, (molecule[some][:, None], present), sums)
     return kernel
 
 
-def _add_atoms(kernel, x, molecule, block):
+def _add_atoms(kernel, x, molecule, block, similarity):
     """Add the atoms of one element, sorted by molecule, in blocks of molecules; mirror the upper half."""
-    half, one = -0.5 * np.einsum("ad,ad->a", x, x)[:, None], np.ones((len(x), 1))
+    half, one = -0.5 * np.einsum("ad,ad->a", x, x)[:, None], np.ones((len(x), 1), x.dtype)
     left, right = np.hstack([x, half, one]), np.hstack([x, one, half])  # left @ right.T = -|x - x'|^2 / 2
     present, starts = np.unique(molecule, return_index=True)
     ends = np.append(starts[1:], len(x))
     for low in progress(range(0, len(present), block), "kernel"):
         high = min(low + block, len(present))
         begin = starts[low]
-        similar = left[begin:ends[high - 1]] @ right[begin:].T
-        np.exp(similar, out=similar)
+        similar = similarity(left[begin:ends[high - 1]] @ right[begin:].T)
         similar = np.add.reduceat(similar, starts[low:high] - begin, axis=0)
         similar = np.add.reduceat(similar, starts[low:] - begin, axis=1)
         kernel[np.ix_(present[low:high], present[low:])] += similar
         kernel[np.ix_(present[high:], present[low:high])] += similar[:, high - low:].T
+
+
+def squared_distances(kernel, of_new, of_known):
+    """Return (n, m): squared distance k(x, x) - 2 k(x, y) + k(y, y) of molecules in a kernel's own space.
+
+    kernel (n, m); of_new (n,), of_known (m,): what a molecule's kernel with itself is. Never below 0.
+    """
+    return np.maximum(np.asarray(of_new)[:, None] + np.asarray(of_known) - 2 * np.asarray(kernel), 0)
+
+
+def leave_one_out(K, t, lam):
+    """Return error and sd (n,): of each molecule by the model fitted without it, with no refit.
+
+    With G = (K + lam I)^-1 the error (prediction minus t) is -(G t)_n / G_nn, and 1 / G_nn is the Gaussian
+    process variance of t_n given the others, noise lam included. Source: Rasmussen and Williams, Gaussian
+    Processes for Machine Learning (2006), eqs. 5.10 to 5.12. Raises ValueError like `kernel_ridge`.
+    """
+    lower, alpha = _cholesky(K, lam), kernel_ridge(K, t, lam)
+    inverse, _ = lapack.dpotri(np.asfortranarray(lower, dtype=float), lower=1, overwrite_c=1)
+    return -alpha / np.diagonal(inverse), np.sqrt(1 / np.diagonal(inverse))
+
+
+def _cholesky(K, lam):
+    """Lower triangle L with L L^T = K + lam I, in the precision of K; above the diagonal stands anything."""
+    if not (np.isscalar(lam) and 0 <= lam < np.inf):
+        raise ValueError(f"lam: {lam!r} is not allowed; give a finite number of at least 0")
+    matrix = np.array(K, dtype=np.result_type(K, np.float32), order="F")
+    matrix[np.diag_indices_from(matrix)] += lam
+    try:
+        return cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)[0]
+    except LinAlgError:
+        problem = f"lam: {lam!r} leaves the matrix + lam I not positive definite; give a larger one"
+        raise ValueError(problem) from None
 
 
 def kernel_ridge(K, t, lam):
@@ -120,12 +185,4 @@ def kernel_ridge(K, t, lam):
     K (n, n) symmetric, float32 or float64, which decides the precision; t (n,) or (n, k). Raises ValueError
     for lam < 0, or where K + lam I is not positive definite.
     """
-    if not (np.isscalar(lam) and 0 <= lam < np.inf):
-        raise ValueError(f"lam: {lam!r} is not allowed; give a finite number of at least 0")
-    matrix = np.array(K, dtype=np.result_type(K, np.float32), order="F")
-    matrix[np.diag_indices_from(matrix)] += lam
-    try:
-        return cho_solve(cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False), t)
-    except LinAlgError:
-        problem = f"lam: {lam!r} leaves the matrix + lam I not positive definite; give a larger one"
-        raise ValueError(problem) from None
+    return cho_solve((_cholesky(K, lam), True), t)

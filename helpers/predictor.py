@@ -1,0 +1,191 @@
+"""A model one can use: atomization energies of new molecules, with an uncertainty and a refusal.
+
+Trained on QM7, it knows molecules of H, C, N, O and S at geometries like those of a force field, and energies
+in kcal/mol as PBE0 would give them. What lies outside is refused in one line instead of guessed.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.spatial import KDTree
+
+from helpers import descriptors, kernels
+from helpers.molecules import BOHR, CHARGES, ELEMENTS, FIRST, PAIRS, RADII, SECOND, composition, pairs
+
+UNITS = {"bohr": 1.0, "angstrom": 1 / BOHR}
+KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)
+TOO_NEAR, TOO_FAR = 0.7, 1.4  # nearest atoms, in sums of two covalent radii: overlapping, wrong unit
+MARGIN = 0.1  # bohr by which a pair may be shorter than any of its kind
+NEAREST = 20  # leading axes in which the nearest training atom is sought
+NOVEL = 3.0  # distance to the training atoms, in what 99 % of these have to each other
+
+
+def read_xyz(path, units):
+    """Return coordinates (a, 3) in bohr and charges (a,) of an .xyz file, whose lengths are in `units`.
+
+    units: "bohr" or "angstrom" (what most programs write). Raises ValueError for an unknown unit or element
+    and for a file whose count, columns or numbers do not fit; FileNotFoundError where there is none.
+    """
+    _checked_unit(units)
+    lines = Path(path).read_text().splitlines()
+    if not lines or not lines[0].strip().isdigit():
+        raise ValueError(f"{path}: line 1 is {lines[0] if lines else ''!r}; it must be the number of atoms")
+    atoms = [line.split() for line in lines[2:] if line.strip()]
+    if len(atoms) != int(lines[0]):
+        raise ValueError(f"{path}: line 1 says {int(lines[0])} atoms, {len(atoms)} follow; they must agree")
+    for number, columns in enumerate(atoms, 3):
+        if len(columns) < 4 or columns[0].capitalize() not in ELEMENTS:
+            raise ValueError(f"{path}: line {number} begins with {' '.join(columns)[:30]!r}; allowed are "
+                             f"{', '.join(ELEMENTS)}, then x y z")
+    try:
+        places = np.array([columns[1:4] for columns in atoms], dtype=float)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; after each element stand three numbers, x y z") from None
+    charges = np.array([CHARGES[ELEMENTS.index(columns[0].capitalize())] for columns in atoms], dtype=int)
+    return places.reshape(-1, 3) * UNITS[units], charges
+
+
+def _checked_unit(units):
+    if units not in UNITS:
+        raise ValueError(f"units: {units!r} is not known; say 'bohr' or 'angstrom'")
+
+
+def checked_molecule(coordinates, charges, units, largest=23):
+    """Return coordinates (a, 3) in bohr and charges (a,) of one molecule that can be one.
+
+    Raises ValueError for arrays that do not fit, an unknown element, no heavy atom, fewer than two or more
+    than `largest` atoms, atoms on top of each other, and lengths that look like the other unit.
+    """
+    _checked_unit(units)
+    coordinates, charges = np.asarray(coordinates, dtype=float) * UNITS[units], np.asarray(charges)
+    if not 2 <= charges.size <= largest:
+        raise ValueError(f"charges: {charges.size} atoms; the model knows molecules of 2 to {largest}")
+    if not (composition(charges)[1:] > 0).any() or (charges == 0).any():
+        raise ValueError("charges: no heavy atom, or padding; give the atoms of one molecule, not only H")
+    found = pairs(coordinates[None], charges[None])
+    ratio = found.distance / (RADII[FIRST] + RADII[SECOND])[found.kind]
+    nearest = [ratio[(found.first == a) | (found.second == a)].min() for a in range(len(charges))]
+    if np.median(nearest) < TOO_NEAR or min(nearest) > TOO_FAR:
+        other = "angstrom" if units == "bohr" else "bohr"
+        right = (units == "bohr") == (np.median(nearest) < TOO_NEAR)
+        raise ValueError(f"units: as {units}, atoms stand {np.median(nearest):.2f} covalent lengths apart, "
+                         f"which looks like {other if right else 'another unit'}; give the numbers' unit")
+    if min(nearest) < TOO_NEAR:
+        a, b = (int(end[ratio.argmin()]) for end in (found.first, found.second))
+        raise ValueError(f"coordinates: atoms {a} and {b} are {found.distance[ratio.argmin()]:.2f} bohr "
+                         "apart, on top of each other; move one")
+    return coordinates, charges
+
+
+@dataclass
+class EnergyModel:
+    """Kernel model of atomization energies: `EnergyModel().fit(...)`, then `predict`.
+
+    A Matern kernel between atomic environments, plus a Gaussian of the distance between whole molecules in
+    that kernel; the energy of the element counts is fitted first and added again.
+    """
+
+    sigma: float = 4.0
+    lam: float = 1e-4
+    axes: int = 200
+    level: float = 0.95
+    known: dict = field(default_factory=dict, repr=False)
+
+    def fit(self, coordinates, charges, energies):
+        """Learn molecules (n, a, 3) bohr, (n, a), 0 for no atom, and energies (n,) kcal/mol; return self."""
+        found, self.nearest = pairs(coordinates, charges), np.full(len(PAIRS), np.inf)
+        np.minimum.at(self.nearest, found.kind, found.distance)
+        around = self._around(coordinates, charges)
+        self.known["axes"] = kernels.principal_axes(around, self.axes)
+        short = kernels.compress(around, self.axes, self.known["axes"])
+        self.atoms = short, around.molecule, around.element, len(charges)
+        K = kernels.environment_kernel(*self.atoms, self.sigma, shape="matern", single=True)
+        self.own = np.diagonal(K).copy()
+        squared = kernels.squared_distances(K, self.own, self.own)
+        self.reach = 6 * np.median(squared)
+        return self._learn(K + np.exp(-squared / self.reach), charges, energies, around.molecule)
+
+    def _learn(self, K, charges, energies, molecule):
+        """Solve for the weights; calibrate sd and novelty with each molecule left out in turn."""
+        counts = self._counts(charges)
+        self.slopes = np.linalg.lstsq(counts, energies, rcond=None)[0]
+        rest = energies - counts @ self.slopes
+        error, sd = kernels.leave_one_out(K, rest, self.lam)
+        self.factor = np.quantile(np.abs(error) / sd, self.level)  # half-width of the interval per sd
+        K[np.diag_indices_from(K)] += self.lam
+        self.lower = np.linalg.cholesky(K)
+        self.alpha = cho_solve((self.lower, True), rest)
+        self.trees, self.usual = {}, {}
+        short, _, element, _ = self.atoms
+        for kind in np.unique(element):
+            rows = np.flatnonzero(element == kind)
+            self.trees[kind] = KDTree(short[rows][:, :NEAREST])
+            some = rows[:: max(1, len(rows) // 500)]
+            apart = self._novelty(short[some], molecule[some], kind, molecule[rows])
+            self.usual[kind] = np.quantile(apart, 0.99)
+        return self
+
+    def _novelty(self, features, molecule, kind, of_tree):
+        """Distance (m,) of atoms to the nearest training atom of their element in another molecule."""
+        apart, index = self.trees[kind].query(features[:, :NEAREST], k=min(24, len(of_tree)))
+        return np.where(of_tree[index] == molecule[:, None], np.inf, apart).min(1)
+
+    @staticmethod
+    def _counts(charges):
+        return np.column_stack([np.ones(len(charges)), composition(charges)])
+
+    @staticmethod
+    def _around(coordinates, charges):
+        part = SimpleNamespace(coordinates=np.asarray(coordinates, dtype=float), charges=np.asarray(charges))
+        return descriptors.environments(part, *KNOTS, power=3, angle_weight=1.5)
+
+    def predict(self, coordinates, charges, units):
+        """Return energy and half-width of its 95 % interval, kcal/mol, of one molecule (a, 3), (a,).
+
+        units: "bohr" or "angstrom". Raises ValueError like `checked_molecule`, for an element or a short pair
+        that the training molecules do not have, and for an atom whose surroundings are like none of theirs.
+        """
+        coordinates, charges = checked_molecule(coordinates, charges, units)
+        self._check_pairs(pairs(coordinates[None], charges[None]))
+        around = self._around(coordinates[None], charges[None])
+        short = kernels.compress(around, self.axes, self.known["axes"])
+        for row, kind, atom in zip(short, around.element, around.atom, strict=True):
+            far = self.trees[kind].query(row[:NEAREST])[0] / self.usual[kind]
+            if far > NOVEL:
+                raise ValueError(f"coordinates: the surroundings of atom {atom} ({ELEMENTS[kind]}) are like "
+                                 f"none in the training molecules: {far:.1f} times the usual distance, "
+                                 f"allowed is {NOVEL}")
+        energy, half = self.predict_many(coordinates[None], charges[None])
+        return float(energy[0]), float(half[0])
+
+    def _check_pairs(self, found):
+        """ValueError for two atoms that stand closer than their elements ever do in training."""
+        short = np.flatnonzero(found.distance < self.nearest[found.kind] - MARGIN)
+        if len(short):
+            worst = short[(self.nearest[found.kind] - found.distance)[short].argmax()]
+            seen = self.nearest[found.kind[worst]]
+            limit = f"below {seen:.2f} bohr" if seen < np.inf else "at all"
+            raise ValueError(f"coordinates: atoms {found.first[worst]} and {found.second[worst]} are "
+                             f"{found.distance[worst]:.2f} bohr apart; the training molecules have no "
+                             f"{PAIRS[found.kind[worst]]} pair {limit}")
+
+    def predict_many(self, coordinates, charges):
+        """Return energies and half-widths (n,), kcal/mol, of padded molecules in bohr, unchecked."""
+        around, n = self._around(coordinates, charges), len(charges)
+        short = kernels.compress(around, self.axes, self.known["axes"])
+        new = short, around.molecule, around.element, n
+        own = np.array([self._own(short[around.molecule == m], around.element[around.molecule == m])
+                        for m in range(n)])
+        K = kernels.kernel_between(new, self.atoms, self.sigma, shape="matern")
+        K += np.exp(-kernels.squared_distances(K, own, self.own) / self.reach)
+        explained = (solve_triangular(self.lower, K.T, lower=True) ** 2).sum(0)
+        sd = np.sqrt(np.maximum(own + 1 - explained, 0) + self.lam)
+        return K @ self.alpha + self._counts(charges) @ self.slopes, self.factor * sd
+
+    def _own(self, short, element):
+        """Kernel of one molecule with itself."""
+        alone = short, np.zeros(len(short), int), element, 1
+        return kernels.environment_kernel(*alone, self.sigma, shape="matern")[0, 0]

@@ -1,0 +1,114 @@
+"""The model that predicts new molecules: against a plain solution, its interval, its refusals."""
+
+import numpy as np
+import pytest
+
+from helpers import datasets, kernels, molecules
+from helpers.molecules import BOHR
+from helpers.predictor import EnergyModel, checked_molecule, read_xyz
+
+
+@pytest.fixture(scope="module")
+def qm7():
+    return datasets.load_qm7()
+
+
+@pytest.fixture(scope="module")
+def model(qm7):
+    rows = molecules.split(qm7.folds, 0)[0][:600]
+    return EnergyModel(axes=60).fit(qm7.coordinates[rows], qm7.charges[rows], qm7.energies[rows])
+
+
+def one(qm7, m):
+    atoms = qm7.charges[m] > 0
+    return qm7.coordinates[m][atoms], qm7.charges[m][atoms]
+
+
+def test_new_molecules_are_predicted_better_than_by_counts_and_the_interval_holds(qm7, model):
+    rows = qm7.folds[0][:150]
+    energy, half = model.predict_many(qm7.coordinates[rows], qm7.charges[rows])
+    error = np.abs(energy - qm7.energies[rows])
+    assert error.mean() < 6  # counts: above 15
+    assert 0.88 <= np.mean(error <= half) <= 1  # 95 % of 150, four standard errors
+    narrow = half < np.median(half)
+    assert error[narrow].mean() < error[~narrow].mean()
+
+
+def test_a_training_molecule_is_known_and_units_do_not_matter(qm7, model):
+    m = molecules.split(qm7.folds, 0)[0][5]
+    R, Z = one(qm7, m)
+    energy, half = model.predict(R, Z, "bohr")
+    assert abs(energy - qm7.energies[m]) < 0.1
+    np.testing.assert_allclose(model.predict(R * BOHR, Z, "angstrom"), (energy, half), atol=1e-3)
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    order = np.random.default_rng(1).permutation(len(Z))
+    np.testing.assert_allclose(model.predict((R @ turn + 3)[order], Z[order], "bohr")[0], energy, atol=0.05)
+
+
+def test_leaving_one_out_equals_fitting_without_it():
+    rng = np.random.default_rng(0)
+    X, t = rng.normal(size=(20, 2)), rng.normal(size=20)
+    K = np.exp(-((X[:, None] - X) ** 2).sum(-1))
+    error, sd = kernels.leave_one_out(K, t, 0.1)
+    for n in range(20):
+        rest = np.arange(20) != n
+        G = np.linalg.inv(K[np.ix_(rest, rest)] + 0.1 * np.eye(19))
+        np.testing.assert_allclose(error[n], K[n, rest] @ G @ t[rest] - t[n])
+        np.testing.assert_allclose(sd[n] ** 2, K[n, n] + 0.1 - K[n, rest] @ G @ K[rest, n])
+
+
+ETHANE = np.array([[0, 0, 0.76], [0, 0, -0.76], [1.02, 0, 1.16], [-0.51, 0.88, 1.16], [-0.51, -0.88, 1.16],
+                   [-1.02, 0, -1.16], [0.51, 0.88, -1.16], [0.51, -0.88, -1.16]])  # angstrom
+CARBONS = np.array([6, 6, 1, 1, 1, 1, 1, 1])
+PEROXIDE = np.array([[0, 1.34, -0.10], [0, -1.34, -0.10], [1.6, 1.66, 0.8], [-1.6, -1.66, 0.8]])  # bohr
+CLOSE = ETHANE / BOHR
+CLOSE[3] = CLOSE[0] + 0.05
+BAD = {
+    "one atom": ((ETHANE[:1], CARBONS[:1], "angstrom"), "charges: 1 atoms; .* 2 to 23"),
+    "500 atoms": ((np.zeros((500, 3)), np.ones(500, int), "bohr"), "charges: 500 atoms"),
+    "an element": ((ETHANE, np.where(CARBONS == 6, 9, 1), "angstrom"), "charges: 9 is not known"),
+    "no heavy atom": ((ETHANE[:2], np.array([1, 1]), "angstrom"), "charges: no heavy atom"),
+    "overlap": ((CLOSE, CARBONS, "bohr"), "coordinates: atoms 0 and 3 are 0.09 bohr apart"),
+    "no unit": ((ETHANE, CARBONS, "nm"), "units: 'nm' is not known; say 'bohr' or 'angstrom'"),
+    "angstrom as bohr": ((ETHANE, CARBONS, "bohr"), "units: as bohr, .* looks like angstrom"),
+    "bohr as angstrom": ((ETHANE / BOHR, CARBONS, "angstrom"), "units: as angstrom, .* looks like bohr"),
+    "an unseen bond": ((PEROXIDE, np.array([8, 8, 1, 1]), "bohr"), "no O-O pair (below|at all)"),
+    "a stretched molecule": ((1.06 * ETHANE, CARBONS, "angstrom"), r"the surroundings of atom \d \(C\)"),
+}
+
+
+@pytest.mark.parametrize(("molecule", "message"), BAD.values(), ids=BAD)
+def test_what_the_model_does_not_know_is_refused_in_one_line(model, molecule, message):
+    with pytest.raises(ValueError, match=message) as error:
+        model.predict(*molecule)
+    assert "\n" not in str(error.value)
+
+
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_a_file_gives_bohr_and_charges(tmp_path):
+    lines = [f"{'C' if z == 6 else 'h'} {x:.4f} {y:.4f} {w:.4f}"
+             for z, (x, y, w) in zip(CARBONS, ETHANE, strict=True)]
+    file = written(tmp_path / "ethane.xyz", "8\nethane\n" + "\n".join(lines) + "\n\n")
+    R, Z = read_xyz(file, "angstrom")
+    np.testing.assert_allclose(R, ETHANE / BOHR, atol=1e-3)
+    assert Z.tolist() == CARBONS.tolist()
+    checked_molecule(R, Z, "bohr")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "line 1 is ''; it must be the number of atoms"),
+    ("2\n\nC 0 0 0\n", "line 1 says 2 atoms, 1 follow"),
+    ("1\n\nXx 0 0 0\n", "line 3 begins with 'Xx 0 0 0'; allowed are H, C, N, O, S"),
+    ("1\n\nC 0 0\n", "line 3 begins with 'C 0 0'"),
+    ("1\n\nC 0 0 zero\n", "after each element stand three numbers"),
+])
+def test_a_bad_file_is_refused_in_one_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message) as error:
+        read_xyz(written(tmp_path / "bad.xyz", text), "bohr")
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="units"):
+        read_xyz(tmp_path / "bad.xyz", None)
