@@ -81,7 +81,7 @@ def _side_by_side(data):
     for sigma in (2.5, 4.0, 6.0):
         K = between(around.element > 0, 200, sigma) + hydrogen
         squared = kernels.squared_distances(K, np.diagonal(K), np.diagonal(K))
-        yield K + np.exp(-squared / (6 * np.median(squared)))
+        yield K + 3 * np.exp(-squared / (12 * np.median(squared)))
 
 
 def side_by_side(data, lam=1e-4):

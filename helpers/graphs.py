@@ -115,22 +115,29 @@ class EdgeConv(nn.Module):
 
 
 class FilterConv(nn.Module):
-    """Continuous filters: x_i + g(sum_j W(r_ij) x_j, x_i) with W(r) = sum_k radial_k(r) W_k.
+    """Continuous filters: x_i + g(sum_j y_j * h(r_ij), x_i), element by element, y = x without mixing atoms.
 
-    The filter is a matrix that changes smoothly with the distance. Source: Schütt et al., J. Chem. Phys. 148,
-    241722 (2018), there with diagonal W(r).
+    Each feature of the sender is multiplied by its own filter h(r) = sum_k radial_k(r) h_k, a smooth curve of
+    the distance. Source: Schütt et al., J. Chem. Phys. 148, 241722 (2018), there with h a network of two
+    layers on the same Gaussians.
     """
 
     def __init__(self, features, filters, hidden, dropout=0.0):
         super().__init__()
-        self.filters = nn.Linear(filters * features, hidden)
+        self.send = nn.Linear(features, hidden, bias=False)
+        self.filters = nn.Parameter(torch.randn(filters, hidden))
         self.own = nn.Linear(features, hidden, bias=False)
-        self.update = nn.Sequential(nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden, features))
+        self.update = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Dropout(dropout),
+                                    nn.Linear(hidden, features))
+
+    def messages(self, x, filters):
+        """Return (b, n, hidden): sum over j of y_j * h(r_ij)."""
+        b, n, k, _ = filters.shape
+        gathered = (filters.reshape(b, n * k, n) @ self.send(x)).reshape(b, n, k, -1)
+        return (gathered * self.filters).sum(2)
 
     def forward(self, x, filters, mask):
-        b, n, k, _ = filters.shape
-        gathered = filters.reshape(b, n * k, n) @ x  # sum over j of radial_k(r_ij) x_j
-        return x + self.update(self.filters(gathered.reshape(b, n, -1)) + self.own(x))
+        return x + self.update(self.messages(x, filters) + self.own(x))
 
 
 class Attention(nn.Module):

@@ -161,7 +161,8 @@ def leave_one_out(K, t, lam):
     process variance of t_n given the others, noise lam included. Source: Rasmussen and Williams, Gaussian
     Processes for Machine Learning (2006), eqs. 5.10 to 5.12. Raises ValueError like `kernel_ridge`.
     """
-    lower, alpha = _cholesky(K, lam), kernel_ridge(K, t, lam)
+    lower = _cholesky(K, lam)
+    alpha = cho_solve((lower, True), t)
     inverse, _ = lapack.dpotri(np.asfortranarray(lower, dtype=float), lower=1, overwrite_c=1)
     return -alpha / np.diagonal(inverse), np.sqrt(1 / np.diagonal(inverse))
 

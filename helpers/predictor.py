@@ -5,7 +5,6 @@ in kcal/mol as PBE0 would give them. What lies outside is refused in one line in
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy.linalg import cho_solve, solve_triangular
 from scipy.spatial import KDTree
 
 from helpers import descriptors, kernels
-from helpers.molecules import BOHR, CHARGES, ELEMENTS, FIRST, PAIRS, RADII, SECOND, composition, pairs
+from helpers.molecules import BOHR, ELEMENTS, FIRST, PAIRS, RADII, SECOND, composition, pairs
 
 UNITS = {"bohr": 1.0, "angstrom": 1 / BOHR}
 KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)
@@ -23,44 +22,19 @@ NEAREST = 20  # leading axes in which the nearest training atom is sought
 NOVEL = 3.0  # distance to the training atoms, in what 99 % of these have to each other
 
 
-def read_xyz(path, units):
-    """Return coordinates (a, 3) in bohr and charges (a,) of an .xyz file, whose lengths are in `units`.
-
-    units: "bohr" or "angstrom" (what most programs write). Raises ValueError for an unknown unit or element
-    and for a file whose count, columns or numbers do not fit; FileNotFoundError where there is none.
-    """
-    _checked_unit(units)
-    lines = Path(path).read_text().splitlines()
-    if not lines or not lines[0].strip().isdigit():
-        raise ValueError(f"{path}: line 1 is {lines[0] if lines else ''!r}; it must be the number of atoms")
-    atoms = [line.split() for line in lines[2:] if line.strip()]
-    if len(atoms) != int(lines[0]):
-        raise ValueError(f"{path}: line 1 says {int(lines[0])} atoms, {len(atoms)} follow; they must agree")
-    for number, columns in enumerate(atoms, 3):
-        if len(columns) < 4 or columns[0].capitalize() not in ELEMENTS:
-            raise ValueError(f"{path}: line {number} begins with {' '.join(columns)[:30]!r}; allowed are "
-                             f"{', '.join(ELEMENTS)}, then x y z")
-    try:
-        places = np.array([columns[1:4] for columns in atoms], dtype=float)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; after each element stand three numbers, x y z") from None
-    charges = np.array([CHARGES[ELEMENTS.index(columns[0].capitalize())] for columns in atoms], dtype=int)
-    return places.reshape(-1, 3) * UNITS[units], charges
+def _checked_unit(unit):
+    if unit not in UNITS:
+        raise ValueError(f"unit: {unit!r} is not known; say 'bohr' or 'angstrom'")
 
 
-def _checked_unit(units):
-    if units not in UNITS:
-        raise ValueError(f"units: {units!r} is not known; say 'bohr' or 'angstrom'")
-
-
-def checked_molecule(coordinates, charges, units, largest=23):
+def checked_molecule(coordinates, charges, unit, largest=23):
     """Return coordinates (a, 3) in bohr and charges (a,) of one molecule that can be one.
 
     Raises ValueError for arrays that do not fit, an unknown element, no heavy atom, fewer than two or more
     than `largest` atoms, atoms on top of each other, and lengths that look like the other unit.
     """
-    _checked_unit(units)
-    coordinates, charges = np.asarray(coordinates, dtype=float) * UNITS[units], np.asarray(charges)
+    _checked_unit(unit)
+    coordinates, charges = np.asarray(coordinates, dtype=float) * UNITS[unit], np.asarray(charges)
     if not 2 <= charges.size <= largest:
         raise ValueError(f"charges: {charges.size} atoms; the model knows molecules of 2 to {largest}")
     if not (composition(charges)[1:] > 0).any() or (charges == 0).any():
@@ -69,9 +43,9 @@ def checked_molecule(coordinates, charges, units, largest=23):
     ratio = found.distance / (RADII[FIRST] + RADII[SECOND])[found.kind]
     nearest = [ratio[(found.first == a) | (found.second == a)].min() for a in range(len(charges))]
     if np.median(nearest) < TOO_NEAR or min(nearest) > TOO_FAR:
-        other = "angstrom" if units == "bohr" else "bohr"
-        right = (units == "bohr") == (np.median(nearest) < TOO_NEAR)
-        raise ValueError(f"units: as {units}, atoms stand {np.median(nearest):.2f} covalent lengths apart, "
+        other = "angstrom" if unit == "bohr" else "bohr"
+        right = (unit == "bohr") == (np.median(nearest) < TOO_NEAR)
+        raise ValueError(f"unit: as {unit}, atoms stand {np.median(nearest):.2f} covalent lengths apart, "
                          f"which looks like {other if right else 'another unit'}; give the numbers' unit")
     if min(nearest) < TOO_NEAR:
         a, b = (int(end[ratio.argmin()]) for end in (found.first, found.second))
@@ -142,13 +116,13 @@ class EnergyModel:
         part = SimpleNamespace(coordinates=np.asarray(coordinates, dtype=float), charges=np.asarray(charges))
         return descriptors.environments(part, *KNOTS, power=3, angle_weight=1.5)
 
-    def predict(self, coordinates, charges, units):
+    def predict(self, coordinates, charges, unit):
         """Return energy and half-width of its 95 % interval, kcal/mol, of one molecule (a, 3), (a,).
 
-        units: "bohr" or "angstrom". Raises ValueError like `checked_molecule`, for an element or a short pair
+        unit: "bohr" or "angstrom". Raises ValueError like `checked_molecule`, for an element or a short pair
         that the training molecules do not have, and for an atom whose surroundings are like none of theirs.
         """
-        coordinates, charges = checked_molecule(coordinates, charges, units)
+        coordinates, charges = checked_molecule(coordinates, charges, unit)
         self._check_pairs(pairs(coordinates[None], charges[None]))
         around = self._around(coordinates[None], charges[None])
         short = kernels.compress(around, self.axes, self.known["axes"])

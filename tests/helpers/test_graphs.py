@@ -141,20 +141,22 @@ def test_nothing_is_dropped_unless_asked_for(layer):
     assert {part.p for part in alone.modules() if isinstance(part, torch.nn.Dropout)} == {0.0}
 
 
-def test_only_one_bias_stands_before_the_activation():
+def test_a_filter_convolution_has_no_bias_before_its_sum_over_neighbours():
     assert {name for name, _ in graphs.FilterConv(3, 4, 6).named_parameters() if "bias" in name} == {
-        "filters.bias", "update.2.bias"}
+        "update.0.bias", "update.3.bias"}
 
 
-def test_filter_convolution_equals_a_plain_loop():
+def test_filter_convolution_equals_a_plain_loop_element_by_element():
     kinds, coordinates = batch(2, 4)
     layer, x = graphs.FilterConv(3, 4, 6).double(), torch.randn(2, 4, 3, dtype=torch.float64)
     filters = graphs.radial(coordinates, kinds > 0, 4)
-    W = layer.filters.weight.reshape(6, 4, 3)  # (hidden, radial, feature)
     for b in range(2):
         for i in range(4):
-            heard = sum(torch.einsum("k,hkf,f->h", filters[b, i, :, j], W, x[b, j]) for j in range(4))
-            expected = x[b, i] + layer.update(heard + layer.filters.bias + layer.own(x[b, i]))
+            heard = torch.zeros(6, dtype=torch.float64)
+            for j in range(4):
+                h = sum(filters[b, i, k, j] * layer.filters[k] for k in range(4))  # (hidden,)
+                heard = heard + layer.send.weight @ x[b, j] * h
+            expected = x[b, i] + layer.update(heard + layer.own.weight @ x[b, i])
             torch.testing.assert_close(layer(x, filters, kinds > 0)[b, i], expected)
 
 
