@@ -57,7 +57,8 @@ def check(parameters, jobs):
 
 
 def refresh(parameters, jobs):
-    return [DATA, module("course.run.execute", "--refresh", *numbers(parameters))]
+    tie = module("course.check.prose", "--tie", *numbers(parameters))
+    return [DATA, module("course.run.execute", "--refresh", *numbers(parameters)), tie]
 
 
 def lab(parameters, jobs):

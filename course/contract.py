@@ -125,6 +125,7 @@ def student_copy(notebook):
     result.cells = [cell for cell in result.cells if "hidden" not in tags(cell)]
     result.metadata.pop("run", None)
     for cell in result.cells:
+        cell.metadata.pop("quotes", None)  # where the numbers of a text come from: for authors
         if "exercise" in tags(cell):
             cell.source = stub(cell.source, course(cell)["id"])
             cell.outputs, cell.execution_count = [], None

@@ -143,10 +143,14 @@ def outputs_caught(book, draw):
     return found, survivors
 
 
+def faults(book):
+    return len(prose.unsupported(book)) + len(list(prose.untied(book)))
+
+
 def prose_caught(book, draw):
     """{kind: [caught or not]} for numbers in the text: the last digit of a decimal, an integer plus seven."""
     found, survivors = defaultdict(list), []
-    before = len(prose.unsupported(book))
+    before = faults(book)
     for cell in book.cells:
         if cell.cell_type != "markdown":
             continue
@@ -158,7 +162,7 @@ def prose_caught(book, draw):
             changed, source = plus(text.replace(",", ""), step), cell.source
             cell.source = re.sub(rf"(?<![\d.,]){re.escape(text)}(?![\d,]|\.\d)", changed, source, count=1)
             if cell.source != source:
-                caught = len(prose.unsupported(book)) > before
+                caught = faults(book) > before
                 found[kind].append(caught)
                 if not caught:
                     survivors.append((kind, f"{cell.id} {text} -> {changed}"))

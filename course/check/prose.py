@@ -1,12 +1,17 @@
 """Every number in a notebook's text stands in a checked output, a parameter or the code of its section.
 
     python -m course.check.prose 12 22        lists the numbers that nothing supports
+    python -m course.check.prose --tie 12     stores which cell each number comes from (make refresh does it)
 
 A section begins with a heading `## `. Decimals and percentages must stand in their own section or the one
 before; whole numbers, which also name rows, in any checked output; the first and last cell quote the whole
 notebook. A quoted number must be a rounding of a printed one, with its sign where it has one, times 100 only
 before a percent sign. Not looked at: formulas, code, links, references, durations, sizes, years, notebooks,
 the 95 % of an interval.
+
+Each text cell keeps where its numbers come from: `metadata.quotes`, a list of "15.70 code-22-07" in the
+order of the text. So a changed number in the text is noticed even where its section prints the new value as
+well, in another place; and so is a cell that no longer prints what is quoted from it.
 """
 
 import re
@@ -104,32 +109,89 @@ def available_in(cells):
     return [value for cell in code for value in numbers(shown(cell)) + numbers(cell.source)]
 
 
-def unsupported(book):
-    """[(cell id, number)] that nothing in the notebook supports."""
-    everything, missing = available_in(book.cells), []
-    printed = [value for cell in book.cells if cell.cell_type == "code" for value in numbers(shown(cell))]
+def sources(book):
+    """[(text cell, number, the cells that support it, the likeliest first)] of every quoted number.
+
+    Likely is what is printed in the same section close above the text, then below it, then in the section
+    before and in the first one, then what stands in code.
+    """
     known = {path.name[:2] for path in all_notebooks()}
+    code = [cell for cell in book.cells if cell.cell_type == "code" and "hidden" not in tags(cell)]
+    place = {cell.id: number for number, cell in enumerate(book.cells)}
+    printed = {cell.id: numbers(shown(cell)) for cell in code}
+    written = {cell.id: numbers(cell.source) for cell in code}
     first, *others = sections(book)
-    parameters, before = available_in(first), []
+    before = []
     for cells in (first, *others):
-        here = [*parameters, *before, *available_in(cells)]
-        before = available_in(cells)  # a section may take up what the one before it found
-        for cell in cells:
-            if cell.cell_type != "markdown":
-                continue
+        for cell in (one for one in cells if one.cell_type == "markdown"):
             outside = cell in (book.cells[0], book.cells[-1])
+
+            def distance(one, cell=cell):
+                away = place[cell.id] - place[one.id]
+                return away if away > 0 else len(place) - away
+
+            near = [sorted((one for one in part if one.id in printed), key=distance) for part in
+                    ((book.cells,) if outside else (cells, before, first))]  # fmt: skip
+            near = [one for part in near for one in part]
             for text, percent in quoted(cell.source):
                 if outside and text in known:  # which notebook comes before or next
                     continue
                 whole = "." not in text and not percent
-                available = everything if outside else [*here, *printed] if whole else here
-                if not supported(text, percent, available):
-                    missing.append((cell.id, text))
-    return missing
+                found = [one.id for one in near if supported(text, percent, printed[one.id])]
+                found += [one.id for one in near if supported(text, percent, written[one.id])]
+                if whole and not outside:  # whole numbers, which also name rows, may be printed anywhere
+                    found += [one.id for one in sorted(code, key=distance)
+                              if supported(text, percent, printed[one.id])]  # fmt: skip
+                yield cell, text, found
+        before = cells  # a section may take up what the one before it found
+
+
+def unsupported(book):
+    """[(cell id, number)] that nothing in the notebook supports."""
+    return [(cell.id, text) for cell, text, found in sources(book) if not found]
+
+
+def quotes(book):
+    """{text cell's id: ["number cell", ...]}: where each quoted number comes from."""
+    found = {}
+    for cell, text, cells in sources(book):
+        found.setdefault(cell.id, []).append(f"{text} {cells[0] if cells else '-'}")
+    return found
+
+
+def tie(book):
+    """Store in each text cell where its numbers come from."""
+    found = quotes(book)
+    for cell in book.cells:
+        cell.metadata.pop("quotes", None)
+        if cell.id in found:
+            cell.metadata["quotes"] = found[cell.id]
+
+
+def untied(book):
+    """[(cell id, what differs)] of the texts whose numbers are not those that were stored with them."""
+    now = {}
+    for cell, text, found in sources(book):
+        now.setdefault(cell.id, []).append((text, found))
+    for cell in book.cells:
+        stored, here = cell.metadata.get("quotes", []), now.get(cell.id, [])
+        if [one.partition(" ")[0] for one in stored] != [text for text, _ in here]:
+            yield cell.id, f"quotes {' '.join(text for text, _ in here) or 'nothing'}, and {stored} is stored"
+            continue
+        for one, (text, found) in zip(stored, here, strict=True):
+            if found and one.partition(" ")[2] not in found:
+                yield cell.id, f"{text} is no longer what {one.partition(' ')[2]} says"
 
 
 def main():
-    paths = [find(number) for number in sys.argv[1:]] or all_notebooks()
+    chosen = [argument for argument in sys.argv[1:] if argument != "--tie"]
+    paths = [find(number) for number in chosen] or all_notebooks()
+    if "--tie" in sys.argv:
+        for path in paths:
+            book = nbformat.read(path, 4)
+            tie(book)
+            nbformat.write(book, path)
+        return
     count = 0
     for path in paths:
         for cell, number in unsupported(nbformat.read(path, 4)):

@@ -287,6 +287,8 @@ def no_machine(book):
 def prose_held(book):
     for cell, number in prose.unsupported(book.notebook):
         yield f"{cell}: {number} stands in no checked output or code of its section; print it or drop it"
+    for cell, what in prose.untied(book.notebook):
+        yield f"{cell}: {what}; if the text is right: python -m course.check.prose --tie {book.number}"
 
 
 RULES = [valid, executed, clean_outputs, tagged, checked_says_something, plain_numbers, tolerances,
