@@ -187,6 +187,8 @@ def frame(book):
     first, last = book.cells[0], book.cells[-1]
     if not re.match(rf"# {book.number} \S", first.source):
         yield f"{first.id}: must begin with `# {book.number} ` and a title"
+    if not re.search(r"\*Before:\* .+\. \*Time:\* \d+ minutes, .+ of computing\. \*Data:\* ", first.source):
+        yield f"{first.id}: must say `*Before:* X. *Time:* N minutes, Y of computing. *Data:* Z.`; one line"
     for word, wanted in (("found", "say what we found"), ("references", "give references")):
         if last.cell_type != "markdown" or not re.search(word, last.source, re.IGNORECASE):
             yield f"{last.id}: the last cell does not {wanted}; end with a section `What we found`"

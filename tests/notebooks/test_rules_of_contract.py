@@ -101,6 +101,22 @@ def a_path(book):
     add(book, "1", tags=["nbval-check-output"], outputs=[printed("see /home/me/x\n")])
 
 
+def change_a_number(book):
+    """440 customers become 95, a number that the notebook prints in other places."""
+    found = next(one for one in book.cells if "440 " in " ".join(one.metadata.get("quotes", [])) + " ")
+    found.source = found.source.replace("440", "95", 1)
+
+
+def print_another_number(book):
+    quoted = next(one for one in book.cells if one.metadata.get("quotes"))
+    number, _, _ = quoted.metadata["quotes"][0].partition(" ")
+    quoted.metadata["quotes"][0] = f"{number} code-12-01"
+
+
+def no_time(book):
+    book.cells[0].source = book.cells[0].source.replace("*Time:*", "Time")
+
+
 def nothing_printed(book):
     for found in book.cells:
         if "outputs" in found:
@@ -136,6 +152,9 @@ BREAKS = [
     (rules.independent, use_exercise, "of exercise 12.1, where a student copy would stop"),
     (rules.no_machine, a_path, "prints '/home/'"),
     (rules.prose_held, lambda b: add(b, "The AUC is 0.98765.", kind="markdown"), "0.98765 stands in no"),
+    (rules.prose_held, change_a_number, "is stored; if the text is right"),
+    (rules.prose_held, print_another_number, "is no longer what code-12-01 says; if the text is right"),
+    (rules.frame, no_time, "must say `*Before:* X. *Time:* N minutes"),
     (rules.says_its_data, nothing_printed, "no checked cell prints"),
 ]
 
