@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import threading
 import traceback
 from pathlib import Path
@@ -77,11 +78,12 @@ def judged(book, exercise, namespace, saved):
     visible = [check for check in exercise.checks if not check.hidden]
     missing = [name for name in sorted(asked(exercise)) if name not in namespace]
     checks = []
+    surroundings = dict(namespace)  # one for all checks: a later one may use what an earlier one sets
     for check in visible:
         if missing:
             result = contract.Verdict(False, unfinished=True)
         else:
-            result = run(cells[check.cell], namespace, saved)
+            result = run(cells[check.cell], surroundings, saved)
         checks.append({"points": check.points, "message": check.message, "verdict": result})
     points = sum(check["points"] for check in checks if check["verdict"].passed)
     possible = sum(check["points"] for check in checks)
@@ -110,7 +112,7 @@ def asked(exercise):
 
 
 def run(cell, namespace, saved):
-    """Run one check cell on a copy of the namespace; returns a contract.Verdict.
+    """Run one check cell in a copy of the notebook's namespace; returns a contract.Verdict.
 
     Only what the check itself prints counts: its `print` is another one than that of the functions it calls.
     """
@@ -119,7 +121,7 @@ def run(cell, namespace, saved):
     def to_check(*values, **options):
         print(*values, **{**options, "file": options.get("file") or printed})
 
-    surroundings = {**namespace, "print": to_check, "__builtins__": builtins}
+    namespace.update({"print": to_check, "__builtins__": builtins})
     late = threading.Event()
     timer = threading.Timer(SECONDS, lambda: (late.set(), _thread.interrupt_main()))
     timer.daemon = True
@@ -127,7 +129,7 @@ def run(cell, namespace, saved):
     try:
         timer.start()
         with contextlib.redirect_stdout(Discarded()), contextlib.redirect_stderr(Discarded()):
-            exec(compile(cell.source, f"<{cell.id}>", "exec"), surroundings)
+            exec(compile(cell.source, f"<{cell.id}>", "exec"), namespace)
     except NotImplementedError as error:
         unfinished = str(error).endswith(contract.UNTOUCHED)
         return contract.Verdict(False, "" if unfinished else explained(error, saved), unfinished=unfinished)
@@ -155,6 +157,8 @@ def explained(error, saved):
 def whereabouts(name, saved):
     """Where a missing name is defined in the notebook as it is saved."""
     code = [cell for cell in saved.cells if cell.cell_type == "code"] if saved else []
+    if any(re.search(rf"^(?:import|from) .*\b{re.escape(name)}\b", cell.source, re.M) for cell in code):
+        return f"A cell of this notebook imports {name} and has not been run since the kernel started: run it"
     for place, cell in enumerate(code, 1):
         if name in {one or other for one, other in contract.DEFINED.findall(cell.source)}:
             return f"Code cell {place} defines {name} and has not been run since the kernel started: run it"
@@ -202,7 +206,10 @@ def saved_notebook():
 def remember(exercise, found):
     """Keep the points of an exercise beside the copies; a read-only folder costs only that."""
     path = progress_file(exercise.partition(".")[0])
-    kept = {**remembered(exercise.partition(".")[0]), exercise: [found["points"], found["outcome"]]}
+    kept, now = remembered(exercise.partition(".")[0]), [found["points"], found["outcome"]]
+    if found["outcome"] == contract.MISSING and exercise in kept:
+        return  # not run since the kernel started is no worse than before
+    kept[exercise] = now
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(f".{os.getpid()}")

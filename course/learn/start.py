@@ -85,7 +85,11 @@ def start_page(folder):
     cell = new_code_cell(CELL, id="overview", execution_count=1, outputs=[shown])
     book = new_notebook(cells=[new_markdown_cell(WELCOME, id="welcome"), cell])
     book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, folder / START)
+    page = folder / START
+    text = nbformat.writes(book, version=4) + "\n"
+    # notes that somebody wrote into the start page are work too
+    if not page.exists() or release.sources(page.read_text(errors="replace")) == release.sources(text):
+        release.write(page, text)
 
 
 def prepare(folder=WORK):
