@@ -31,6 +31,7 @@ TESTS = {  # module: the test files that answer for it, the quickest first
     "descriptors": ["kernels"], "files": ["files", "sources", "manifest"], "graphs": ["graphs"],
     "heatmaps": ["lrp", "heatmaps"], "images": ["images", "networks"], "kernels": ["kernels"],
     "lrp": ["lrp", "heatmaps"], "molecules": ["molecules", "kernels"], "networks": ["networks", "lrp"],
+    "predictor": ["predictor"],
     "runtime": ["runtime", "umap_cache"], "scoring": ["scoring"], "softmin": ["anomalies", "softmin_tasks"],
     "softmin_tasks": ["softmin_tasks"], "sources": ["sources"], "tables": ["own"], "training": ["training"],
 }
