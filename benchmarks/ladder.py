@@ -8,9 +8,9 @@ import numpy as np
 
 from course.notebooks import ROOT
 from helpers import datasets, descriptors, kernels, molecules
+from helpers.predictor import KNOTS
 
 PAIR_CENTERS, PAIR_WIDTH = np.linspace(0.5, 8, 100), 0.1
-KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  # bohr, cosine, bohr
 ANGLES = (np.linspace(-1, 1, 9), np.linspace(1.8, 6, 8), 6.0)
 
 
@@ -30,6 +30,11 @@ def linear(data, X, lambdas):
 
 def _counts(data):
     return np.column_stack([np.ones(len(data.energies)), molecules.composition(data.charges)])
+
+
+def _without_counts(data, C, train):
+    """Energies without what the counts C explain, fitted on the training molecules."""
+    return data.energies - C @ np.linalg.lstsq(C[train], data.energies[train], rcond=None)[0]
 
 
 def counts(data):
@@ -59,7 +64,7 @@ def environments(data, sigma=1.6, lam=1e-4):
     C, found = _counts(data), []
     for k in range(5):
         train, test = molecules.split(data.folds, k)
-        rest = data.energies - C @ np.linalg.lstsq(C[train], data.energies[train], rcond=None)[0]
+        rest = _without_counts(data, C, train)
         alpha = kernels.kernel_ridge(K[np.ix_(train, train)], rest[train], lam)
         error = K[np.ix_(test, train)] @ alpha - rest[test]
         found.append((np.abs(error).mean(), np.sqrt((error**2).mean())))
@@ -94,7 +99,7 @@ def side_by_side(data, lam=1e-4):
     for K in _side_by_side(data):
         for k in range(5):
             train, test = molecules.split(data.folds, k)
-            rest = data.energies - C @ np.linalg.lstsq(C[train], data.energies[train], rcond=None)[0]
+            rest = _without_counts(data, C, train)
             inner = np.abs(kernels.leave_one_out(K[np.ix_(train, train)], rest[train], lam)[0]).mean()
             if inner < best[k]:
                 alpha = kernels.kernel_ridge(K[np.ix_(train, train)], rest[train], lam)

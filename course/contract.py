@@ -17,7 +17,10 @@ DEFINED = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)|^(\w+)\s*=(?!=)", re.M
 UNTOUCHED = ": not attempted"
 NOT_ATTEMPTED = "exercise {id}" + UNTOUCHED
 STUB = '# YOUR CODE HERE\nraise NotImplementedError("' + NOT_ATTEMPTED + '")'
-CORRECT, INCORRECT, MISSING = "correct", "incorrect", "not attempted"
+CORRECT, PARTLY, INCORRECT, MISSING = "correct", "partly", "incorrect", "not attempted"
+MARKS = {CORRECT: "✔", PARTLY: "◐", INCORRECT: "✘", MISSING: "–"}
+# what a lesson needs and takes, in one line of its first cell
+NEEDS = re.compile(r"\*Before:\* (.+)\. \*Time:\* (\d+) minutes, .+ of computing\. \*Data:\* ")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,16 @@ def course(cell):
     """The course metadata of a cell, {} where there is none or it is not a mapping."""
     found = cell.get("metadata", {}).get("course", {})
     return found if isinstance(found, dict) else {}
+
+
+def defined(source):
+    """The names that a cell's source defines at its top level, in order."""
+    return [function or variable for function, variable in DEFINED.findall(source)]
+
+
+def printed(cell):
+    """What a code cell has printed, as it is stored."""
+    return "".join(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")
 
 
 def exercises(notebook):
@@ -181,14 +194,13 @@ def chosen(worked, originals, empty):
     does. The cells above it that define nothing of that belong to it: an exercise cell that was split. Where
     no cell defines all that is asked, the original counts, else the last one.
     """
-    names = lambda source: {first or second for first, second in DEFINED.findall(source)}
-    asked = names(empty)
-    defined = [names(cell["source"]) & asked for cell in worked]
+    asked = set(defined(empty))
+    given = [asked.intersection(defined(cell["source"])) for cell in worked]
     original = [any(cell is one for one in originals) for cell in worked]
     places = range(len(worked))
     order = [*(i for i in places if original[i]), *(i for i in reversed(places) if not original[i])]
-    best = next((i for i in order if defined[i] == asked), order[0])
-    above = [i for i in range(best) if asked and not defined[i]]
+    best = next((i for i in order if given[i] == asked), order[0])
+    above = [i for i in range(best) if asked and not given[i]]
     return "\n".join(worked[i]["source"] for i in (*above, best))
 
 

@@ -4,7 +4,7 @@ Trained on QM7, it knows molecules of H, C, N, O and S at geometries like those 
 in kcal/mol as PBE0 would give them. What lies outside is refused in one line instead of guessed.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,19 +12,14 @@ from scipy.linalg import cho_solve, solve_triangular
 from scipy.spatial import KDTree
 
 from helpers import descriptors, kernels
-from helpers.molecules import BOHR, ELEMENTS, FIRST, PAIRS, RADII, SECOND, composition, pairs
+from helpers.datasets import XYZ_UNITS
+from helpers.molecules import ELEMENTS, FIRST, PAIRS, RADII, SECOND, composition, pairs
 
-UNITS = {"bohr": 1.0, "angstrom": 1 / BOHR}
-KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)
+KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  # bohr, cosine, bohr
 TOO_NEAR, TOO_FAR = 0.7, 1.4  # nearest atoms, in sums of two covalent radii: overlapping, wrong unit
 MARGIN = 0.1  # bohr by which a pair may be shorter than any of its kind
 NEAREST = 20  # leading axes in which the nearest training atom is sought
 NOVEL = 3.0  # distance to the training atoms, in what 99 % of these have to each other
-
-
-def _checked_unit(unit):
-    if unit not in UNITS:
-        raise ValueError(f"unit: {unit!r} is not known; say 'bohr' or 'angstrom'")
 
 
 def checked_molecule(coordinates, charges, unit, largest=23):
@@ -33,8 +28,9 @@ def checked_molecule(coordinates, charges, unit, largest=23):
     Raises ValueError for arrays that do not fit, an unknown element, no heavy atom, fewer than two or more
     than `largest` atoms, atoms on top of each other, and lengths that look like the other unit.
     """
-    _checked_unit(unit)
-    coordinates, charges = np.asarray(coordinates, dtype=float) * UNITS[unit], np.asarray(charges)
+    if unit not in XYZ_UNITS:
+        raise ValueError(f"unit: {unit!r} is not known; say 'bohr' or 'angstrom'")
+    coordinates, charges = np.asarray(coordinates, dtype=float) / XYZ_UNITS[unit], np.asarray(charges)
     if not 2 <= charges.size <= largest:
         raise ValueError(f"charges: {charges.size} atoms; the model knows molecules of 2 to {largest}")
     if not (composition(charges)[1:] > 0).any() or (charges == 0).any():
@@ -66,15 +62,14 @@ class EnergyModel:
     lam: float = 1e-4
     axes: int = 200
     level: float = 0.95
-    known: dict = field(default_factory=dict, repr=False)
 
     def fit(self, coordinates, charges, energies):
         """Learn molecules (n, a, 3) bohr, (n, a), 0 for no atom, and energies (n,) kcal/mol; return self."""
         found, self.nearest = pairs(coordinates, charges), np.full(len(PAIRS), np.inf)
         np.minimum.at(self.nearest, found.kind, found.distance)
         around = self._around(coordinates, charges)
-        self.known["axes"] = kernels.principal_axes(around, self.axes)
-        short = kernels.compress(around, self.axes, self.known["axes"])
+        self.directions = kernels.principal_axes(around, self.axes)
+        short = kernels.compress(around, self.axes, self.directions)
         self.atoms = short, around.molecule, around.element, len(charges)
         K = kernels.environment_kernel(*self.atoms, self.sigma, shape="matern", single=True)
         self.own = np.diagonal(K).copy()
@@ -125,7 +120,7 @@ class EnergyModel:
         coordinates, charges = checked_molecule(coordinates, charges, unit)
         self._check_pairs(pairs(coordinates[None], charges[None]))
         around = self._around(coordinates[None], charges[None])
-        short = kernels.compress(around, self.axes, self.known["axes"])
+        short = kernels.compress(around, self.axes, self.directions)
         for row, kind, atom in zip(short, around.element, around.atom, strict=True):
             far = self.trees[kind].query(row[:NEAREST])[0] / self.usual[kind]
             if far > NOVEL:
@@ -149,7 +144,7 @@ class EnergyModel:
     def predict_many(self, coordinates, charges):
         """Return energies and half-widths (n,), kcal/mol, of padded molecules in bohr, unchecked."""
         around, n = self._around(coordinates, charges), len(charges)
-        short = kernels.compress(around, self.axes, self.known["axes"])
+        short = kernels.compress(around, self.axes, self.directions)
         new = short, around.molecule, around.element, n
         own = np.array([self._own(short[around.molecule == m], around.element[around.molecule == m])
                         for m in range(n)])

@@ -103,12 +103,6 @@ def sections(book):
     return found
 
 
-def available_in(cells):
-    """The numbers that code cells print where it is checked, and those that stand in their code."""
-    code = [cell for cell in cells if cell.cell_type == "code" and "hidden" not in tags(cell)]
-    return [value for cell in code for value in numbers(shown(cell)) + numbers(cell.source)]
-
-
 def sources(book):
     """[(text cell, number, the cells that support it, the likeliest first)] of every quoted number.
 
@@ -151,28 +145,26 @@ def unsupported(book):
     return [(cell.id, text) for cell, text, found in sources(book) if not found]
 
 
-def quotes(book):
-    """{text cell's id: ["number cell", ...]}: where each quoted number comes from."""
+def by_cell(book):
+    """{text cell's id: [(number, cells that support it)]}, the numbers in the order of the text."""
     found = {}
     for cell, text, cells in sources(book):
-        found.setdefault(cell.id, []).append(f"{text} {cells[0] if cells else '-'}")
+        found.setdefault(cell.id, []).append((text, cells))
     return found
 
 
 def tie(book):
     """Store in each text cell where its numbers come from."""
-    found = quotes(book)
+    found = by_cell(book)
     for cell in book.cells:
         cell.metadata.pop("quotes", None)
         if cell.id in found:
-            cell.metadata["quotes"] = found[cell.id]
+            cell.metadata["quotes"] = [f"{text} {(cells or ['-'])[0]}" for text, cells in found[cell.id]]
 
 
 def untied(book):
     """[(cell id, what differs)] of the texts whose numbers are not those that were stored with them."""
-    now = {}
-    for cell, text, found in sources(book):
-        now.setdefault(cell.id, []).append((text, found))
+    now = by_cell(book)
     for cell in book.cells:
         stored, here = cell.metadata.get("quotes", []), now.get(cell.id, [])
         if [one.partition(" ")[0] for one in stored] != [text for text, _ in here]:

@@ -12,7 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from course.check import prose
 from course.check.compare import BadTolerance, rules_of
-from course.contract import course, tags
+from course.contract import NEEDS, course, tags
 from course.notebooks import all_notebooks, find
 from helpers.figures import MIME
 
@@ -187,7 +187,7 @@ def frame(book):
     first, last = book.cells[0], book.cells[-1]
     if not re.match(rf"# {book.number} \S", first.source):
         yield f"{first.id}: must begin with `# {book.number} ` and a title"
-    if not re.search(r"\*Before:\* .+\. \*Time:\* \d+ minutes, .+ of computing\. \*Data:\* ", first.source):
+    if not NEEDS.search(first.source):
         yield f"{first.id}: must say `*Before:* X. *Time:* N minutes, Y of computing. *Data:* Z.`; one line"
     for word, wanted in (("found", "say what we found"), ("references", "give references")):
         if last.cell_type != "markdown" or not re.search(word, last.source, re.IGNORECASE):

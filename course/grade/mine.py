@@ -21,7 +21,7 @@ def lines(result):
     """What to print: per exercise its outcome, and for each failed check its message."""
     for row in result["exercises"]:
         share = f"{row['points']:g} of {row['possible']:g}"
-        yield f"{row['exercise']:6} {report.MARKS[row['outcome']]} {row['outcome']:14} {share}"
+        yield f"{row['exercise']:6} {contract.MARKS[row['outcome']]} {row['outcome']:14} {share}"
         if row["note"]:
             yield f"         {row['note']}"
         for check in row["checks"]:

@@ -35,19 +35,23 @@ def release(paths, folder, force=False):
         text = copy_text(path)
         old = given.read_text(encoding="utf-8") if given.exists() else None
         now = target.read_text(encoding="utf-8", errors="replace") if target.exists() else None
-        if now is None or force:
-            done[name] = ADDED if now is None else UPDATED
-        elif sources(now) == sources(text):
-            done[name] = CURRENT
-            text = now
-        elif old and sources(now) == sources(old):
-            done[name] = UPDATED
-        else:
-            done[name] = KEPT if old and sources(old) == sources(text) else BEHIND
-            continue
-        write(target, text)
-        write(given, copy_text(path))
+        done[name] = what = ADDED if now is None else UPDATED if force else standing(now, text, old)
+        if what in (ADDED, UPDATED):
+            write(target, text)
+        if what in (ADDED, UPDATED, CURRENT):
+            write(given, text)
     return done
+
+
+def standing(now, text, old):
+    """How a copy stands to the new text and to the one given out before, which may be None."""
+    written, new = sources(now), sources(text)
+    if written == new:
+        return CURRENT
+    before = sources(old) if old else None
+    if written == before:
+        return UPDATED
+    return KEPT if before == new else BEHIND
 
 
 def sources(text):
@@ -83,8 +87,8 @@ def exercise_cells(book):
     for cell in book.cells:
         about = contract.course(cell)
         if about:
-            printed = "".join(output.get("text", "") for output in cell.get("outputs", []))
-            found.setdefault(about.get("for") or about.get("id"), []).append((cell.source, printed))
+            name = about.get("for") or about.get("id")
+            found.setdefault(name, []).append((cell.source, contract.printed(cell)))
     return found
 
 

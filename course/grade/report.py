@@ -6,8 +6,9 @@ import html
 import json
 import re
 
+from course import contract
+
 CLASS = "grades.csv"
-MARKS = {"correct": "✔", "incorrect": "✘", "not attempted": "–"}
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h2{margin-top:2.5rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;
 padding:.35rem .6rem;border-bottom:1px solid #ccc}pre{background:#f4f4f4;padding:.6rem;overflow-x:auto}
@@ -56,7 +57,7 @@ def markdown(student, results):
         lines += [f"- {plain(note)}" for note in result["notes"]] + ([""] if result["notes"] else [])
         lines += ["| exercise | outcome | points |", "| --- | --- | --- |"]
         for row in result["exercises"]:
-            mark = f"{MARKS[row['outcome']]} {row['outcome']}"
+            mark = f"{contract.MARKS[row['outcome']]} {row['outcome']}"
             share = f"{number(row['points'])} / {number(row['possible'])}"
             lines.append(f"| {row['exercise']} | {mark} | {share} |")
         lines.append("")
@@ -93,7 +94,7 @@ def page(student, results):
                 told += [f"<p>{kind}{escape(' '.join(remarks(check)))}</p>"] if remarks(check) else []
                 if check["expected"]:
                     told.append(f"<pre>{escape(difference(check['expected'], check['got']))}</pre>")
-            mark = f"{MARKS[row['outcome']]} {row['outcome']}"
+            mark = f"{contract.MARKS[row['outcome']]} {row['outcome']}"
             body.append(
                 f"<tr><td>{escape(row['exercise'])}</td><td class='outcome'>{mark}</td>"
                 f"<td class='points'>{number(row['points'])} / {number(row['possible'])}</td>"

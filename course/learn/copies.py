@@ -52,8 +52,7 @@ def equipped(book):
 
 def wanted(check):
     """A check cell's stored output as Markdown, safe from Run All and Save."""
-    printed = "".join(output.get("text", "") for output in check.outputs if output.get("name") == "stdout")
-    return WANTED.format(text=printed.rstrip("\n").replace("```", "'''"))
+    return WANTED.format(text=contract.printed(check).rstrip("\n").replace("```", "'''"))
 
 
 def text(identifier, source):

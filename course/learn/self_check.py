@@ -23,11 +23,9 @@ from IPython.display import display
 from course import contract
 from course.check import compare
 from course.learn import verdict
-from course.learn.work import pristine, progress_file
+from course.learn.work import points_file, pristine, record_folder
 
 SECONDS = 20  # after these a check is stopped: there is a loop that does not end
-
-
 RAN = {}  # {cell id: source} of the cells that ran in this kernel
 
 
@@ -58,17 +56,17 @@ def self_check(exercise):
     wanted beside what came. A notebook's number alone, "12", shows the points so far, as found last.
     Raises ValueError for a number that the course does not have.
     """
-    number = str(exercise).partition(".")[0]
-    book = pristine(number)
+    number, record = str(exercise).partition(".")[0], record_folder()
+    book = pristine(number, record)
     if number == str(exercise):
-        rows = verdict.standing(book, remembered(number))
+        rows = verdict.standing(book, remembered(number, record))
         return show(verdict.standing_text(rows), verdict.standing_page(rows))
     known = {one.id: one for one in contract.exercises(book)}
     if exercise not in known:
         raise ValueError(f"exercise: {exercise!r} is not in this notebook; allowed are {' '.join(known)}")
     saved = saved_notebook()
     found = judged(book, known[exercise], user_namespace(), saved)
-    remember(exercise, found)
+    remember(exercise, found, record)
     show(verdict.text(found), verdict.page(found))
 
 
@@ -76,7 +74,7 @@ def judged(book, exercise, namespace, saved):
     """How an exercise stands: {exercise, outcome, points, possible, checks, notes, hidden}."""
     cells = {cell.id: cell for cell in book.cells}
     visible = [check for check in exercise.checks if not check.hidden]
-    missing = [name for name in sorted(asked(exercise)) if name not in namespace]
+    missing = [name for name in sorted(set(contract.defined(exercise.source))) if name not in namespace]
     checks = []
     surroundings = dict(namespace)  # one for all checks: a later one may use what an earlier one sets
     for check in visible:
@@ -94,7 +92,7 @@ def judged(book, exercise, namespace, saved):
     elif points == possible:
         outcome = contract.CORRECT
     else:
-        outcome = "partly" if points else contract.INCORRECT
+        outcome = contract.PARTLY if points else contract.INCORRECT
     return {
         "exercise": exercise.id,
         "outcome": outcome,
@@ -104,11 +102,6 @@ def judged(book, exercise, namespace, saved):
         "notes": said,
         "hidden": contract.course(cells[exercise.cell]).get("hidden", []),
     }
-
-
-def asked(exercise):
-    """The names that an exercise's stub defines."""
-    return {one or other for one, other in contract.DEFINED.findall(exercise.source)}
 
 
 def run(cell, namespace, saved):
@@ -125,7 +118,7 @@ def run(cell, namespace, saved):
     late = threading.Event()
     timer = threading.Timer(SECONDS, lambda: (late.set(), _thread.interrupt_main()))
     timer.daemon = True
-    expected = "".join(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")
+    expected = contract.printed(cell)
     try:
         timer.start()
         with contextlib.redirect_stdout(Discarded()), contextlib.redirect_stderr(Discarded()):
@@ -160,7 +153,7 @@ def whereabouts(name, saved):
     if any(re.search(rf"^(?:import|from) .*\b{re.escape(name)}\b", cell.source, re.M) for cell in code):
         return f"A cell of this notebook imports {name} and has not been run since the kernel started: run it"
     for place, cell in enumerate(code, 1):
-        if name in {one or other for one, other in contract.DEFINED.findall(cell.source)}:
+        if name in contract.defined(cell.source):
             return f"Code cell {place} defines {name} and has not been run since the kernel started: run it"
     return f"No cell of the saved notebook defines {name}: is it spelt right?"
 
@@ -172,7 +165,7 @@ def notes(book, exercise, missing, saved):
     if missing:
         names = ", ".join(missing)
         written = RAN.get(exercise.cell) or own.get(exercise.cell, {}).get("source", "")
-        others = [one or other for one, other in contract.DEFINED.findall(written)]
+        others = contract.defined(written)
         here = set(others) & set(missing)
         said.append(f"{names}: not defined here yet; run your exercise's cell first" if here or not others
                     else f"the exercise asks for {names}; your cell defines {', '.join(others)}")  # fmt: skip
@@ -203,13 +196,13 @@ def saved_notebook():
     return None
 
 
-def remember(exercise, found):
+def remember(exercise, found, record):
     """Keep the points of an exercise beside the copies; a read-only folder costs only that."""
-    path = progress_file(exercise.partition(".")[0])
-    kept, now = remembered(exercise.partition(".")[0]), [found["points"], found["outcome"]]
+    number = exercise.partition(".")[0]
+    path, kept = points_file(number, record), remembered(number, record)
     if found["outcome"] == contract.MISSING and exercise in kept:
         return  # not run since the kernel started is no worse than before
-    kept[exercise] = now
+    kept[exercise] = [found["points"], found["outcome"]]
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(f".{os.getpid()}")
@@ -217,10 +210,10 @@ def remember(exercise, found):
         new.replace(path)
 
 
-def remembered(number):
+def remembered(number, record):
     """{exercise: [points, outcome]} of a notebook, {} where nothing is remembered or can be read."""
     try:
-        found = json.loads(progress_file(number).read_text())
+        found = json.loads(points_file(number, record).read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -4,21 +4,21 @@ Copies are added, and replaced by newer ones where nobody has written in them; w
 """
 
 import argparse
-import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+from IPython.display import Markdown, display
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from course import contract
 from course.grade import release
 from course.learn import verdict
 from course.learn.self_check import remembered
-from course.learn.work import WORK, pristine
+from course.learn.work import RECORD, WORK, pristine, record_folder
 from course.notebooks import ROOT, all_checked, all_notebooks
 
 LAB = ROOT / "course" / "learn" / "lab"
@@ -46,14 +46,13 @@ CELL = "from course.learn.start import overview\n\noverview()  # run this cell a
 
 def first_cell(book):
     """(title, minutes to read, what to know before) of a notebook, "" where it does not say."""
-    text = book.cells[0].source.replace("*", "")
-    minutes = re.search(r"\b(\d+) minutes", text)
-    before = re.search(r"\bBefore:?\s+(.+?)\.(?:\s|$)", text)
-    title = text.splitlines()[0].lstrip("# ")
-    return title, minutes[1] if minutes else "", before[1] if before else ""
+    text = book.cells[0].source
+    needs = contract.NEEDS.search(text)
+    before, minutes = needs.groups() if needs else ("", "")
+    return text.splitlines()[0].lstrip("# "), minutes, before
 
 
-def table():
+def table(record):
     """The lessons as a Markdown table: title, minutes, what to know before, points of the visible checks."""
     lines = ["| lesson | minutes | before | points |", "| --- | --- | --- | --- |"]
     series = ""
@@ -61,9 +60,10 @@ def table():
         if path.parent.name[0] != series:
             series = path.parent.name[0]
             lines.append(f"| {SERIES.get(series, path.parent.name)} | | | |")
-        book = pristine(path.name[:2])
+        number = path.name[:2]
+        book = pristine(number, record)
         title, minutes, before = first_cell(book)
-        rows = verdict.standing(book, remembered(path.name[:2]))
+        rows = verdict.standing(book, remembered(number, record))
         points, possible = (sum(row[place] for row in rows) for place in (2, 3))
         link = f"[{title}]({path.parent.name}/{path.name})"
         share = f"{points:g} of {possible:g}" + (" ✔" if rows and points == possible else "")
@@ -73,15 +73,13 @@ def table():
 
 def overview():
     """Show the lessons with the points so far."""
-    from IPython.display import Markdown, display
-
-    display(Markdown(table()))
+    display(Markdown(table(record_folder())))
 
 
 def start_page(folder):
     """Write the start page: the table is in it, so that it can be read before anything runs."""
-    with contextlib.chdir(folder):  # the points of this folder
-        shown = new_output("display_data", data={"text/markdown": table(), "text/plain": "the lessons"})
+    lessons = {"text/markdown": table(folder / RECORD), "text/plain": "the lessons"}
+    shown = new_output("display_data", data=lessons)
     cell = new_code_cell(CELL, id="overview", execution_count=1, outputs=[shown])
     book = new_notebook(cells=[new_markdown_cell(WELCOME, id="welcome"), cell])
     book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -100,7 +98,6 @@ def prepare(folder=WORK):
         missing = " ".join(path.name[:2] for path in all_notebooks() if path.name not in have)
         yield f"the data are the sample, and these have not run on it yet (make all): {missing}"
     done = release.release(known, folder)
-    pristine.cache_clear()
     count = {what: sum(one == what for one in done.values()) for what in done.values()}
     yield f"{folder.name}/: " + ", ".join(f"{number} {what}" for what, number in count.items())
     for name, what in done.items():

@@ -5,7 +5,6 @@ import html
 from course import contract
 from course.check import compare
 
-MARKS = {"correct": "✔", "partly": "◐", "incorrect": "✘", "not attempted": "–"}
 COLOURS = {"correct": "#2e7d32", "partly": "#b26a00", "incorrect": "#c62828", "not attempted": "#6b6b6b"}
 ROW = ("<tr><th scope='row' style='text-align:left;vertical-align:top'>{}</th>"
        "<td style='text-align:left'><pre style='margin:0'>{}</pre></td></tr>")  # fmt: skip
@@ -21,7 +20,7 @@ NEXT = {
 def heading(found):
     unit = "point" if found["possible"] == 1 else "points"
     points = f"{found['points']:g} of {found['possible']:g} {unit} of the visible checks"
-    return f"{found['exercise']} {MARKS[found['outcome']]} {found['outcome']}: {points}"
+    return f"{found['exercise']} {contract.MARKS[found['outcome']]} {found['outcome']}: {points}"
 
 
 def failures(found):
@@ -120,7 +119,9 @@ def standing(book, remembered):
     for exercise in contract.exercises(book):
         possible = sum(check.points for check in exercise.checks if not check.hidden)
         points, outcome = remembered.get(exercise.id, (0, contract.MISSING))
-        rows.append((exercise.id, f"{MARKS.get(outcome, '–')} {outcome}", min(points, possible), possible))
+        rows.append(
+            (exercise.id, f"{contract.MARKS.get(outcome, '–')} {outcome}", min(points, possible), possible)
+        )
     return rows
 
 

@@ -5,7 +5,6 @@ A folder of copies (`work/`, or what an instructor hands out) holds `.course/`: 
 """
 
 import functools
-import os
 from pathlib import Path
 
 import nbformat
@@ -29,21 +28,20 @@ def record_folder():
 
 
 @functools.cache
-def pristine(number):
+def pristine(number, record):
     """The copy with this number as it was released; made from the course's own where none was kept.
 
-    Raises ValueError where the course has no such notebook.
+    record: the folder `.course` of the copies. Raises ValueError where the course has no such notebook.
     """
-    found = sorted(record_folder().glob(f"{RELEASED}/*/{number}_*.ipynb"))
+    known = {path.name[:2]: path for path in all_notebooks()}
+    if number not in known:
+        raise ValueError(f"exercise: no notebook has the number {number!r}; allowed are {' '.join(known)}")
+    found = sorted(record.glob(f"{RELEASED}/*/{number}_*.ipynb"))
     if found:
         return nbformat.read(found[0], 4)
-    for path in all_notebooks():
-        if path.name.startswith(f"{number}_"):
-            return equipped(contract.student_copy(nbformat.read(path, 4)))
-    known = " ".join(path.name[:2] for path in all_notebooks())
-    raise ValueError(f"exercise: no notebook has the number {number!r}; allowed are {known}")
+    return equipped(contract.student_copy(nbformat.read(known[number], 4)))
 
 
-def progress_file(number):
+def points_file(number, record):
     """Where the points of a notebook are remembered."""
-    return record_folder() / "points" / f"{os.path.basename(str(number))}.json"
+    return record / "points" / f"{number}.json"

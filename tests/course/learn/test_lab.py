@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,10 +14,6 @@ import pytest
 
 from course import contract
 from course.notebooks import NOTEBOOKS, ROOT, find
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine (apt-get install chromium)")
 
 NOTEBOOK = "const book = jupyterapp.shell.currentWidget;"
 READY = f"""async () => {{ {NOTEBOOK} await book.context.ready; await book.context.sessionContext.ready;
@@ -48,7 +43,7 @@ BESIDE = (  # one exercise right, one half right, one wrong, by their ids
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(browser, tmp_path_factory):
     """make learn, without a browser of its own; yields (address, folder of the copies)."""
     folder = tmp_path_factory.mktemp("learn") / "work"
     with socket.socket() as free:
@@ -75,15 +70,6 @@ def server(tmp_path_factory):
     process.wait(30)
     with pytest.raises(urllib.error.URLError, match="refused"):  # it ends with the command
         urllib.request.urlopen(f"{address}/api")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture

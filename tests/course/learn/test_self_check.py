@@ -129,23 +129,20 @@ def test_an_endless_loop_is_stopped(book, monkeypatch):
 
 
 def test_an_unknown_exercise_is_refused():
-    work.pristine.cache_clear()
     with pytest.raises(ValueError, match=r"'12\.9' is not in this notebook; allowed are 12\.1 12\.2"):
         self_check.self_check("12.9")
     with pytest.raises(ValueError, match="no notebook has the number '77'"):
         self_check.self_check("77.1")
 
 
-def test_points_are_remembered_beside_the_copies(tmp_path, monkeypatch, book):
-    (tmp_path / work.RECORD).mkdir()
-    monkeypatch.chdir(tmp_path)
-    self_check.remember("99.1", judged(book, "def halve(x):\n    return 2.5"))
-    assert self_check.remembered("99") == {"99.1": [1, "partly"]}
-    rows = verdict.standing(book, self_check.remembered("99"))
+def test_points_are_remembered_beside_the_copies(tmp_path, book):
+    record = tmp_path / work.RECORD
+    self_check.remember("99.1", judged(book, "def halve(x):\n    return 2.5"), record)
+    assert self_check.remembered("99", record) == {"99.1": [1, "partly"]}
+    rows = verdict.standing(book, self_check.remembered("99", record))
     assert "1 of 2 points of the visible checks. Next: exercise 99.1" in verdict.standing_text(rows)
-    work_file = tmp_path / work.RECORD / "points" / "99.json"
-    work_file.write_text("not JSON")
-    assert self_check.remembered("99") == {}
+    work.points_file("99", record).write_text("not JSON")
+    assert self_check.remembered("99", record) == {}
 
 
 @pytest.mark.parametrize("number", ["12", "22", "31"])

@@ -81,8 +81,7 @@ def test_work_in_the_source_is_noticed(source, tmp_path):
     assert release.changed_since(source, folder) == ["99.1", "99.2"]
 
 
-def test_the_start_page_lists_every_lesson_with_its_points(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_start_page_lists_every_lesson_with_its_points(tmp_path):
     (tmp_path / work.RECORD / "points").mkdir(parents=True)
     (tmp_path / work.RECORD / "points" / "12.json").write_text('{"12.1": [2, "correct"]}')
     start.start_page(tmp_path)

@@ -2,7 +2,6 @@
 
 import http.server
 import re
-import shutil
 import threading
 from functools import partial
 
@@ -14,11 +13,6 @@ from course import contract
 from course.notebooks import NOTEBOOKS, all_notebooks
 from course.publish import site
 from course.publish.pages import Hosting, PageError
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run", "--disable-quic"]
-
 
 FLAT_FORMULAS = """[...document.querySelectorAll('article math')].filter(
     m => m.checkVisibility() && m.getBoundingClientRect().height < 4).length"""
@@ -97,17 +91,6 @@ def address(built):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
 
 
 def test_every_page_loads_from_a_plain_folder_without_an_error_or_a_call_elsewhere(browser, html_pages):
