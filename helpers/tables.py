@@ -1,14 +1,22 @@
-"""Read a table of one's own: separator, decimal sign and encoding found, and said where they are unusual."""
+"""A table of one's own: read it, make it numbers, and say in its own columns and units what is unusual."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.spatial.distance import cdist
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
 
 from helpers import files
+from helpers.softmin import data_matrix, nearest_distances, positive, softmin
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
+FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 2  # rows of a table; words of a category; skewness
 
 
 def read_table(path):
@@ -18,8 +26,10 @@ def read_table(path):
     (and points between thousands) are read as numbers where the separator is another sign; text is UTF-8,
     else UTF-16 (with its mark), else Windows-1252. What is no comma-separated table in UTF-8 is said in a
     warning.
-    Raises ValueError naming the file where it is empty, a web page, or a row has too many columns.
+    Raises ValueError naming the file where it is no file, empty, a web page, or a row has too many columns.
     """
+    if not Path(path).is_file():
+        raise ValueError(f"path: '{path}' is not a file; allowed is a text file with a header line")
     text, encoding = _decoded(path)
     header = text.lstrip("\n").partition("\n")[0]
     separator = max(SEPARATORS, key=header.count)
@@ -51,3 +61,155 @@ def _decoded(path):
         except UnicodeError:
             continue
     raise files.unreadable(path, "a table of values", ValueError("bytes that are no text"))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table as numbers: X (n, d); owner (d,) the frame's column each belongs to; rows (n,) of the frame.
+
+    left_out and steps: frames (what, count, reason) and (column, step), for a report.
+    """
+
+    X: np.ndarray
+    owner: np.ndarray
+    rows: np.ndarray
+    left_out: pd.DataFrame
+    steps: pd.DataFrame
+
+
+def prepare(frame, leave_out=(), most_rows=5000, seed=0):
+    """Turn a frame into Prepared numbers by scikit-learn's transformers, column by column.
+
+    Numbers: median for missing ones, standardised, skewed ones by Yeo and Johnson's transformation first
+    (Biometrika 87:954, 2000); words: one 0/1 column each, "missing" a word of its own; a 0/1 column says
+    where a number was missing. Rows that differ in a word are as far apart as two typical rows in a number.
+    Left out: leave_out, dates, columns that name or count rows, have one value or are mostly missing; rows
+    with nothing in them; beyond most_rows a random choice stays. Raises ValueError where too little is left.
+    """
+    unknown = [name for name in leave_out if name not in frame]
+    if unknown:
+        raise ValueError(f"leave_out: {unknown[0]!r} is no column; allowed are {', '.join(map(str, frame))}")
+    frame = frame.replace([np.inf, -np.inf], np.nan)
+    why = {name: "asked for" if name in leave_out else _why_not(frame[name]) for name in frame}
+    kept = [name for name in frame if not why[name]]
+    left_out = [(f"column {name}", 1, reason) for name, reason in why.items() if reason]
+    empty = frame[kept].isna().all(axis=1).to_numpy() & bool(kept)
+    rows = np.flatnonzero(~empty)
+    if empty.any():
+        left_out.append(("rows", int(empty.sum()), "nothing in them"))
+    if not kept or len(rows) < FEWEST_ROWS:
+        said = "; ".join(f"{what}: {reason}" for what, _, reason in left_out)
+        raise ValueError(f"frame: {len(kept)} columns and {len(rows)} rows are left; allowed are at least 1 "
+                         f"and {FEWEST_ROWS}" + (f" ({said})" if said else ""))
+    if len(rows) > most_rows:
+        left_out.append(("rows", len(rows) - most_rows, f"a random choice of {most_rows:,} stays"))
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most_rows, replace=False))
+    parts, steps = zip(*(_as_numbers(frame[name].iloc[rows]) for name in kept), strict=True)
+    owner = np.repeat(np.array(kept, dtype=object), [part.shape[1] for part in parts])
+    left_out = pd.DataFrame(left_out, columns=["what", "count", "reason"])
+    return Prepared(np.hstack(parts), owner, rows, left_out, pd.DataFrame({"column": kept, "step": steps}))
+
+
+def _is_number(values):
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def _why_not(values):
+    """Why a column says nothing about what is unusual, or ""."""
+    present = values.dropna()
+    if 2 * len(present) < len(values):
+        return f"{len(values) - len(present)} of {len(values)} values are missing"
+    if present.nunique() <= 1:
+        return "one value"
+    if _is_number(values):
+        steps = np.unique(np.diff(present.to_numpy(dtype=float)))
+        return "counts the rows" if len(present) > 2 and steps.tolist() in ([1], [-1]) else ""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return "a date"
+    if present.nunique() > MOST_WORDS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas says that it guesses the format
+            dates = pd.to_datetime(present.astype(str), errors="coerce", format="mixed")
+        return "a date" if dates.notna().mean() > 0.9 else f"{present.nunique()} words name the rows"
+    return ""
+
+
+def _as_numbers(values):
+    """(numbers (n, k), what was done) of one column."""
+    missing = values.isna().to_numpy()
+    if _is_number(values):
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)[:, None]
+        skewed = abs(pd.Series(numbers[:, 0]).skew()) > SKEWED
+        scale = PowerTransformer() if skewed else StandardScaler()
+        columns = make_pipeline(SimpleImputer(strategy="median"), scale).fit_transform(numbers)
+        step = "skewed: Yeo-Johnson, standardised" if skewed else "standardised"
+        if missing.any():
+            columns = np.column_stack([columns, missing])
+            step += f"; {missing.sum()} missing, median and a 0/1 column"
+        return columns, step
+    words = values.astype(object).where(~missing, "missing").astype(str).to_numpy()[:, None]
+    columns = OneHotEncoder(sparse_output=False).fit_transform(words)
+    said = f"; {missing.sum()} missing, a word of its own" if missing.any() else ""
+    return columns, f"{columns.shape[1]} words, a 0/1 column each{said}"
+
+
+def stiffness(X):
+    """A gamma for softmin scores of X (n, d): 1 / median squared distance to the nearest, copies aside."""
+    nearest = nearest_distances(data_matrix(X)) ** 2
+    return 1 / float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else 1.0
+
+
+def row_relevance(x, others, gamma):
+    """(d,) what each column adds to the softmin score of one row x (d,) against others (n, d).
+
+    The same as `anomalies.feature_relevance` gives that row among the others; it sums to the score.
+    """
+    gap = (data_matrix(others) - x) ** 2
+    z = gap.sum(axis=1)
+    y, share = softmin(z[None].copy(), positive("gamma", gamma), len(gap))
+    copies = z < 1e-200
+    parts = np.where(copies[:, None], 1 / gap.shape[1], gap / np.where(copies, 1, z)[:, None])
+    return y[0] * share[0] @ parts
+
+
+def explain(frame, prepared, gamma, row, top=3, nearest=10):
+    """What is unusual about one row, in the frame's own columns and units: a frame, the largest part first.
+
+    row: of prepared.X. Columns: column, share of the score, value, nearest (median of the `nearest` rows, of
+    words the commonest one) and words ("Frozen 36,534 against 3,000 among its nearest rows").
+    """
+    X = prepared.X
+    others = np.delete(np.arange(len(X)), row)
+    relevance = row_relevance(X[row], X[others], gamma)
+    share = pd.Series(relevance / max(relevance.sum(), 1e-300)).groupby(prepared.owner, sort=False).sum()
+    close = others[np.argsort(cdist(X[row][None], X[others])[0], kind="stable")[:nearest]]
+    found = []
+    for name in share.sort_values(ascending=False, kind="stable").index[:top]:
+        values = frame[name].iloc[prepared.rows]
+        own, theirs = values.iloc[row], values.iloc[close].dropna()
+        typical = theirs.median() if _is_number(values) else next(iter(theirs.mode()), None)
+        usual = "missing" if theirs.empty else typical
+        words = f"{name} {_said(own)} against {_said(usual)} among its nearest rows"
+        found.append((name, share[name], _said(own), _said(usual), words))
+    return pd.DataFrame(found, columns=["column", "share", "value", "nearest", "words"])
+
+
+def _said(value):
+    """A value as one would write it: 36,534, 0.0312, missing."""
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return "missing"
+    if isinstance(value, str) or not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
+
+
+def first_column_stability(prepared, gamma, row, resamples=100, seed=0):
+    """(column, share): which column leads most explanations of a row against half-samples, and how often."""
+    X, rng, firsts = prepared.X, np.random.default_rng(seed), []
+    others = np.delete(np.arange(len(X)), row)
+    for _ in range(resamples):
+        drawn = rng.choice(others, len(others) // 2, replace=False)
+        parts = pd.Series(row_relevance(X[row], X[drawn], gamma)).groupby(prepared.owner, sort=False).sum()
+        firsts.append(parts.idxmax())
+    counts = pd.Series(firsts).value_counts()
+    return counts.index[0], float(counts.iloc[0]) / resamples

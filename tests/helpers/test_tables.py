@@ -1,0 +1,109 @@
+"""A table of one's own as numbers, and what is unusual about a row in its own columns and units."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import anomalies, tables
+from helpers.datasets import SPENDINGS, load_wholesale
+
+
+def messy(n=60):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({
+        "id": np.arange(100, 100 + n), "name": [f"customer {i}" for i in range(n)],
+        "day": pd.date_range("2024-01-01", periods=n).strftime("%d %b %Y"), "height": rng.normal(170, 8, n),
+        "income": rng.lognormal(8, 2, n), "town": rng.choice(["Lisbon", "Porto"], n), "one": 1,
+        "empty": np.nan, "member": rng.random(n) > 0.5})
+    frame.loc[3, ["height", "town"]] = np.nan, None
+    frame.loc[4, "height"] = np.inf
+    return frame
+
+
+def test_the_recipe_says_what_it_did_and_what_it_left_out():
+    found = tables.prepare(messy(), leave_out=["member"])
+    reasons = found.left_out.set_index("what")["reason"].to_dict()
+    assert reasons == {"column id": "counts the rows", "column name": "60 words name the rows",
+                       "column day": "a date", "column one": "one value", "column member": "asked for",
+                       "column empty": "60 of 60 values are missing"}
+    assert list(found.owner) == ["height", "height", "income", "town", "town", "town"]
+    assert found.X[[3, 4], 1].tolist() == [1, 1]
+    assert found.X[:, 1].sum() == 2
+    present = np.delete(messy()["height"].to_numpy(), [3, 4])
+    filled = np.insert(present, [3, 3], np.median(present))
+    np.testing.assert_allclose(found.X[:, 0], (filled - filled.mean()) / filled.std(), atol=1e-12)
+    assert found.X[3, 3:].sum() == 1
+    assert abs(pd.Series(found.X[:, 2]).skew()) < 0.5
+    steps = found.steps.set_index("column")["step"]
+    assert steps["height"] == "standardised; 2 missing, median and a 0/1 column"
+    assert steps["income"] == "skewed: Yeo-Johnson, standardised"
+    assert steps["town"] == "3 words, a 0/1 column each; 1 missing, a word of its own"
+
+
+def test_rows_beyond_the_most_and_rows_with_nothing_are_counted():
+    frame = pd.DataFrame({"a": np.random.default_rng(1).normal(size=100)})
+    frame.loc[[7, 8]] = np.nan
+    found = tables.prepare(frame, most_rows=50)
+    assert len(found.X) == len(found.rows) == 50
+    assert not {7, 8} & set(found.rows)
+    assert found.left_out["count"].tolist() == [2, 48]
+
+
+@pytest.mark.parametrize(("frame", "options", "says"), [
+    (messy(), {"leave_out": ["age"]}, "leave_out: 'age' is no column; allowed are id, name"),
+    (messy(12), {}, "columns and 12 rows are left; allowed are at least 1 and 20"),
+    (messy()[["one", "id"]], {}, "0 columns .*column one: one value; column id: counts the rows"),
+])
+def test_too_little_is_one_line(frame, options, says):
+    with pytest.raises(ValueError, match=says) as error:
+        tables.prepare(frame, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_one_row_gets_the_relevance_that_all_rows_get():
+    X = np.random.default_rng(2).normal(size=(30, 4))
+    X[5] = X[6]
+    for gamma in (0.1, 1.0, 30.0):
+        R = anomalies.feature_relevance(X, gamma)
+        for row in (0, 5):
+            one = tables.row_relevance(X[row], np.delete(X, row, axis=0), gamma)
+            np.testing.assert_allclose(one, R[row], atol=1e-12)
+
+
+def test_the_stiffness_is_one_over_the_median_squared_distance():
+    assert tables.stiffness(np.array([[0.0], [2.0], [4.0], [6.0]])) == 0.25
+    assert tables.stiffness(np.array([[0.0], [0.0], [3.0]])) == pytest.approx(1 / 9)
+    assert tables.stiffness(np.ones((3, 2))) == 1
+
+
+def test_an_unusual_row_is_explained_in_the_users_words():
+    frame = pd.DataFrame({"Frozen": np.random.default_rng(3).normal(3000, 100, 80), "town": ["Lisbon"] * 80})
+    frame.loc[:9, "town"] = "Porto"
+    frame.loc[40, "Frozen"] = 36534
+    prepared = tables.prepare(frame)
+    gamma = tables.stiffness(prepared.X)
+    found = tables.explain(frame, prepared, gamma, 40)
+    assert found["column"].tolist() == ["Frozen", "town"]
+    assert found["words"][0].startswith("Frozen 36,534 against 3,1")
+    assert found["share"].sum() == pytest.approx(1)
+    assert tables.first_column_stability(prepared, gamma, 40) == ("Frozen", 1.0)
+
+
+def test_missing_values_and_words_are_named():
+    frame = messy()
+    prepared = tables.prepare(frame)
+    found = tables.explain(frame, prepared, tables.stiffness(prepared.X), 3, top=9).set_index("column")
+    assert found.loc["height", "value"] == found.loc["town", "value"] == "missing"
+    assert found.loc["town", "nearest"] in ("Lisbon", "Porto")
+
+
+def test_the_table_of_the_course_needs_no_hand():
+    customers = load_wholesale()
+    prepared = tables.prepare(customers)
+    assert set(prepared.owner) == {"Channel", "Region", *SPENDINGS}
+    assert prepared.left_out.empty
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(ValueError, match="is not a file; allowed is a text file with a header line"):
+        tables.read_table(tmp_path)
