@@ -220,7 +220,7 @@ def test_painted_lesions_are_known_exactly():
 
 
 def test_lesions_are_those_that_the_conclusions_rest_on():
-    """Colours, rim, waves and noise as they were when notebook 34 was judged by them: sums to five digits."""
+    """Colours, rim, waves and noise as they were when notebook 36 was judged by them: sums to five digits."""
     images, masks = leaves(2)
     painted, truth = scoring.paint_lesions(images, masks)
     values = painted.numpy()[truth[:, None].repeat(3, 1)].astype(float)

@@ -37,8 +37,8 @@ BESIDE = (  # one exercise right, one half right, one wrong, by their ids
                                      "    return w * t_sd / x_sd, 0.0",
             "22.2": "def ridge_weights(Z, T, alpha):\n    return helper(Z)"},
      {"22.1": "✔ correct", "22.2": "✘ incorrect", "22.3": "◐ partly", "22.4": "– not attempted"}),
-    ("33", {"33.1": "right", "33.2": "def wrong_name():\n    pass"},
-     {"33.1": "✔ correct", "33.2": "✘ incorrect", "33.3": "– not attempted"}),
+    ("34", {"34.1": "right", "34.2": "def wrong_name():\n    pass"},
+     {"34.1": "✔ correct", "34.2": "✘ incorrect", "34.3": "– not attempted"}),
 )  # fmt: skip
 
 
