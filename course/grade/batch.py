@@ -168,7 +168,7 @@ def verified(number, name, content, fresh=False):
         trial = submission.Limits(seconds=300, run_seconds=1800, whole=whole)
         result = submission.grade(content, content, trial)
         if result["status"] == "graded" and result["points"] == result["possible"]:
-            slowest = max(cell["seconds"] for cell in result["cells"] if cell["cell"].startswith("check"))
+            slowest = max((cell["seconds"] for cell in result["cells"]), default=6)
             limits = submission.limits_for(slowest, whole=whole)
             limits["run_seconds"] = 60 + 3 * result["seconds"] + checks * limits["seconds"]
             TRIALS.mkdir(parents=True, exist_ok=True)

@@ -1,133 +1,240 @@
-"""Run a student's code in a process of its own, and let the checks call it as if it stood in the notebook.
+"""The checker's way to a student's code: stand-ins for its names, whose results are plain data.
 
-This module is imported by the kernel that runs a merged notebook. There the exercise's cell is replaced by
-`exercise(...)`, and every check begins with `begin(...)`: the kernel forks, and the child, which inherits all
-variables of the notebook as copies, runs the student's cell. The names that the exercise defines become
-stand-ins in the kernel: calling one sends the arguments to the child and brings the result back.
-
-So the checks, NumPy, the helpers and everything else that decides about points live in a process that never
-runs a line of the student's code. Only plain data comes back: numbers, texts, containers, arrays, tensors,
-tables, random generators. Anything else stays in the child and is used from afar (`Remote`), so an object
-that says it is equal to everything decides nothing. Each check has a child of its own, bounded in time and
-memory.
+A stand-in is called, indexed and asked for attributes as if the student's object stood in the notebook. The
+arguments are sent, what comes back is decoded (course.grade.codec) and brought into the reference's form
+(course.grade.conform). Nothing that comes back is evaluated, and an object that stays on the other side
+decides nothing: it may say it equals everything, nobody asks it.
 """
 
 import contextlib
-import ctypes
+import hashlib
 import io
-import os
-import signal
-import socket
+import pickle
+import random
 import sys
 import time
+import types
 
-import cloudpickle
 import numpy as np
 
-from course.grade.codec import Remote, Unpickler, decode, failure
-from course.grade.student import SECONDS, RandomState, Server, receive, send
-
-LONGEST_PRINT = 10**6
-EXERCISES, CHILD = {}, None
+from course.grade.codec import decode, failure, receive, send
+from course.grade.conform import conform
 
 
-class Pickler(cloudpickle.Pickler):
-    """Sends arguments; a stand-in travels as its number."""
+class Ended(RuntimeError):
+    """The student's process is gone."""
+
+
+class Unknown(Exception):
+    """What the reference would return is not known."""
+
+
+class Pickler(pickle.Pickler):
+    """Arguments on their way out: a stand-in goes as its number, a check's function stays and is called."""
+
+    def __init__(self, file, lesson, functions):
+        super().__init__(file, protocol=5)
+        self.lesson, self.functions = lesson, functions
 
     def persistent_id(self, value):
-        return value._number if type(value) is Remote else None
+        if type(value) is Remote:
+            return "kept", value._number
+        if type(value) is not types.FunctionType or value.__module__ not in ("__main__", None):
+            return None
+        if self.lesson.get(value.__qualname__) is value:
+            return None
+        self.functions.append(value)
+        return "call", len(self.functions) - 1
 
 
-class Child:
-    """A forked process that has run the student's cells and now answers requests."""
+class Unpickler(pickle.Unpickler):
+    """A second copy of arguments, for the reference."""
 
-    def __init__(self, sources, namespace):
-        here, there = socket.socketpair()
-        self.end, self.socket, self.others = time.monotonic() + SECONDS, here, processes()
-        self.random = RandomState()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.pid = os.fork()
-        if self.pid == 0:
-            Server(there).run(sources, namespace)  # never returns
-        there.close()
+    def __init__(self, file, functions):
+        super().__init__(file)
+        self.functions = functions
+
+    def persistent_load(self, name):
+        if name[0] != "call":
+            raise Unknown
+        return self.functions[name[1]]
+
+
+class Reference:
+    """What the reference's names give; `results`: known from the rehearsal, by digest of the call."""
+
+    def __init__(self, lesson, names=None, results=None):
+        self.lesson, self.names, self.results = lesson, names or {}, {} if results is None else results
+
+    def packed(self, args, kwargs):
+        """(bytes of the arguments, the functions among them that stay here)."""
+        file, functions = io.BytesIO(), []
+        Pickler(file, self.lesson, functions).dump((args, kwargs))
+        return file.getvalue(), functions
+
+    def of_call(self, name, like, packed, functions):
+        """What the reference returns for a call; raises Unknown."""
+        key = hashlib.blake2b(name.encode() + packed).digest()
+        if not functions and key in self.results:
+            return pickle.loads(self.results[key])
+        if like is None:
+            raise Unknown
+        state = random_state()
         try:
-            self.receive()
-        except BaseException:
-            self.close()
-            raise
+            args, kwargs = Unpickler(io.BytesIO(packed), functions).load()
+            with contextlib.redirect_stdout(io.StringIO()):
+                value = like(*args, **kwargs)
+            return list(value) if isinstance(value, types.GeneratorType) else value
+        except Exception:
+            raise Unknown from None
+        finally:
+            restore(state)
+
+    def recorded(self, name, function):
+        """A reference function that remembers what it returned: for the rehearsal."""
+
+        def call(*args, **kwargs):
+            with contextlib.suppress(Exception):
+                packed, functions = self.packed(args, kwargs)
+                key = hashlib.blake2b(name.encode() + packed).digest()
+            value = function(*args, **kwargs)
+            value = list(value) if isinstance(value, types.GeneratorType) else value
+            with contextlib.suppress(Exception):
+                if not functions:
+                    self.results[key] = pickle.dumps(value, protocol=5)
+            return value
+
+        return call
+
+
+def random_state():
+    torch = sys.modules.get("torch")
+    return random.getstate(), np.random.get_state(), torch.get_rng_state().numpy() if torch else None  # noqa: NPY002
+
+
+def restore(state):
+    random.setstate(state[0])
+    np.random.set_state(state[1])  # noqa: NPY002
+    if state[2] is not None:
+        sys.modules["torch"].set_rng_state(sys.modules["torch"].from_numpy(state[2]))
+
+
+class Session:
+    """One check's connection to the student's process, with an end."""
+
+    def __init__(self, connection, seconds, reference):
+        self.connection, self.seconds, self.reference = connection, seconds, reference
+        self.end, self.state, self.functions = time.monotonic() + seconds, None, []
+
+    def start(self):
+        """Let the student's cells run."""
+        self.exchange(b"N.")
+
+    def name(self, name):
+        """(whether the student's cells define a name, its value or stand-in)."""
+        like = self.reference.names.get(name)
+        (present, value), _ = self.request("name", name)
+        return present, self.adopted(value, like, name) if present else None
 
     def request(self, what, target, *details):
-        if CHILD is not self:
-            raise RuntimeError("this belongs to an earlier check")
-        buffer = io.BytesIO()
-        Pickler(buffer, protocol=5).dump((what, target, details, self.random.news()))
+        state = pickle.dumps(random_state())
+        news, self.state = (random_state() if state != self.state else None), state
+        file, self.functions = io.BytesIO(), []
+        Pickler(file, self.reference.lesson, self.functions).dump((what, target, details, news))
+        return self.exchange(file.getvalue())
+
+    def exchange(self, content):
+        """Send one message, answer what is asked meanwhile, return (value, [[place, changed argument]])."""
+        while True:
+            try:
+                self.connection.settimeout(max(0.01, self.end - time.monotonic()))
+                send(self.connection, content)
+            except OSError:
+                pass  # why it is gone stands in what can be read
+            tag, first, second = self.read()
+            if tag == "ended":
+                raise Ended(f"the code ended its own process ({first})")
+            if tag == "error":
+                raise failure(first, second)
+            if tag != "call":
+                return first, second if isinstance(second, list) else []
+            content = self.called(first, *second)
+
+    def read(self):
         try:
-            self.socket.settimeout(max(0.01, self.end - time.monotonic()))
-            send(self.socket, buffer.getvalue())
-        except OSError:
-            self.stop()
-        changed, value, state = self.receive()
-        arguments = [*details[0], *details[1].values()] if what == "call" else []
-        for position, new in changed:
+            content = receive(self.connection, self.end)
+        except TimeoutError:
+            raise TimeoutError(f"no result after {self.seconds:g} seconds") from None
+        except (EOFError, OSError):
+            raise Ended("the code ended its own process") from None
+        message = decode(content, lambda number, kind: Remote(self, number, kind))
+        if not isinstance(message, tuple) or len(message) != 3:
+            raise Ended("the code ended its own process")
+        return message
+
+    def called(self, number, args, kwargs):
+        """The bytes of the value of a check's function that the student's code calls."""
+        try:
+            answer = True, self.functions[number](*args, **kwargs)
+        except Exception as error:
+            answer = False, str(error)[:200]
+        file, functions = io.BytesIO(), self.functions
+        Pickler(file, self.reference.lesson, functions).dump(answer)
+        return file.getvalue()
+
+    def call(self, target, args, kwargs):
+        packed, functions = self.reference.packed(args, kwargs)
+        value, changed = self.request("call", target, args, kwargs)
+        try:
+            like = self.reference.of_call(target._path, target._like, packed, functions)
+        except Unknown:
+            like = None
+        arguments = [*args, *kwargs.values()]
+        for place, new in changed:
             with contextlib.suppress(Exception):
-                overwrite(arguments[position], new)
-        self.random.adopt(state)
-        return value
+                overwrite(arguments[place], new)
+        return self.adopted(value, like, f"{target._path}()")
 
-    def receive(self):
-        try:
-            message = receive(self.socket, self.end)
-        except (OSError, EOFError, TimeoutError):
-            self.stop()
-        tree = Unpickler(io.BytesIO(message)).load()
-        if tree[0] == "error":
-            raise failure(*tree[1:3])
-        return decode(tree[1], lambda number, kind: Remote(self, number, kind))
-
-    def stop(self):
-        """Say why there is no answer."""
-        late = time.monotonic() >= self.end
-        status = self.close(grace=0 if late else 1)
-        if late:
-            raise TimeoutError(f"no result after {SECONDS:g} seconds") from None
-        code = os.waitstatus_to_exitcode(status) if status is not None else None
-        how = f"exit code {code}" if code is not None and code >= 0 else f"signal {-(code or -9)}"
-        raise RuntimeError(f"the code ended its own process ({how})") from None
-
-    def close(self, grace=0):
-        """End the process (it leads its own group) and return its wait status."""
-        self.socket.close()
-        end, status = time.monotonic() + grace, None
-        while self.pid and status is None:
-            if time.monotonic() >= end:
-                for kill in (os.killpg, os.kill):
-                    with contextlib.suppress(OSError):
-                        kill(self.pid, signal.SIGKILL)
-            pid, found = os.waitpid(self.pid, os.WNOHANG)
-            status = found if pid else None
-            time.sleep(0 if pid else 0.005)
-        self.pid = 0
-        sweep(self.others)
-        return status
+    def adopted(self, value, like, path):
+        """A value in the form of the reference's; a stand-in learns what the reference has in its place."""
+        if type(value) is Remote:
+            value.__dict__.update(_like=like, _path=path)
+            return value
+        return conform(value, like)
 
 
-def processes():
-    """The processes of this sandbox; None outside of one, where they are not ours to judge."""
-    if os.getpid() != 1:
-        return None
-    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+class Remote:
+    """A stand-in for something in the student's process."""
 
+    def __init__(self, session, number, kind):
+        names = {"_session": session, "_number": number, "_kind": kind, "__name__": kind}
+        self.__dict__.update(names, _like=None, _path=kind)
 
-def sweep(kept):
-    """End what the student's code left running; only the first process of a sandbox knows what that is."""
-    while kept is not None and (left := processes() - kept):
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(OSError):
-                os.waitpid(pid, os.WNOHANG)
-        time.sleep(0.005)
+    def __call__(self, *args, **kwargs):
+        return self._session.call(self, args, kwargs)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value, _ = self._session.request("getattr", self, name)
+        return self._session.adopted(value, getattr(self._like, name, None), f"{self._path}.{name}")
+
+    def __getitem__(self, key):
+        value, _ = self._session.request("getitem", self, key)
+        like = None
+        with contextlib.suppress(Exception):
+            like = self._like[key]
+        return self._session.adopted(value, like, f"{self._path}[]")
+
+    def __len__(self):
+        length = self._session.request("len", self)[0]
+        return length if type(length) is int else 0
+
+    def __iter__(self):
+        return iter(self._session.request("iter", self)[0])
+
+    def __repr__(self):
+        return f"<{self._kind} of the student's code>"
 
 
 def overwrite(target, new):
@@ -141,65 +248,7 @@ def overwrite(target, new):
         target.update(new)
     elif isinstance(target, np.random.Generator):
         target.bit_generator.state = new.bit_generator.state
-    elif hasattr(target, "load_state_dict"):
-        target.load_state_dict(new)
     elif hasattr(target, "_update_inplace"):
         target._update_inplace(new)
     elif hasattr(target, "detach"):
         target.detach().copy_(new)
-
-
-def exercise(identifier, sources, names):
-    """Remember the cells that make up a student's answer and the names that its checks may use."""
-    EXERCISES[identifier] = (sources, names)
-
-
-def begin(identifier, namespace):
-    """Start a check: a new process runs the student's cells, its stand-ins enter the namespace."""
-    global CHILD
-    end()
-    limit_printing()
-    sources, names = EXERCISES[identifier]
-    for name in [name for name, value in namespace.items() if type(value) is Remote]:
-        del namespace[name]
-    CHILD = Child(sources, namespace)
-    for name in names:
-        found = CHILD.request("name", name)
-        if found != ("missing",):
-            namespace[name] = found[1]
-
-
-def end():
-    """End the process of the check before."""
-    global CHILD
-    if CHILD is not None:
-        CHILD.close()
-        CHILD = None
-
-
-def limit_printing(stream=None):
-    """Let a check print no more than LONGEST_PRINT characters: a result may be huge."""
-    stream, left = stream or sys.stdout, LONGEST_PRINT
-    write = type(stream).write
-
-    def limited(text):
-        nonlocal left
-        left -= len(text)
-        if left < 0:
-            raise ValueError(f"the output is longer than {LONGEST_PRINT} characters")
-        return write(stream, text)
-
-    stream.write = limited
-
-
-def protect():
-    """Hide this process from its children, and its sockets from everybody; called before any student code.
-
-    nbval is connected by now; without their names nobody else can connect. A process that is not dumpable can
-    be neither traced nor read by others of the same user.
-    """
-    folder = os.environ.get("COURSE_GRADE_SOCKETS")
-    for name in os.listdir(folder) if folder else ():
-        os.unlink(os.path.join(folder, name))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

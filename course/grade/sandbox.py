@@ -1,9 +1,9 @@
 """Start a command in a sandbox: python sandbox.py '{"visible": [...], ...}' command...
 
 With namespaces (Linux, started through `unshare`, see `wrapped`): a file system that holds nothing but the
-paths that are named, read-only apart from one private folder and a small /tmp; no network, not even loopback;
-its own process numbers, so that everything inside dies with it; no privileges. Without namespaces only the
-resource limits are set.
+paths that are named, read-only, and a small /tmp; no network, not even loopback; its own process numbers, so
+that everything inside dies with it; no privileges. A process in it can go one step further (`unshare`,
+`private_view`): name spaces of its own that nobody else shares. Without namespaces nothing is shut off.
 Needs nothing but the standard library, because it runs before everything else.
 """
 
@@ -19,42 +19,45 @@ from functools import cache
 from pathlib import Path
 
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+NEW_MOUNTS, NEW_REST = 0x20000, 0x10000000 | 0x20000000 | 0x40000000 | 0x8000000 | 0x4000000
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store")
 SETTINGS = ("ld.so.cache", "passwd", "group", "nsswitch.conf", "localtime", "fonts", "alternatives")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork"]
 UNSHARE += ["--kill-child", "--propagation", "private"]
+SETFCAP = 31  # whoever maps user 0 into a new user namespace must hold this capability
 PROCESSES = 256
 LARGEST_FILE = 50 * 2**20
 
 
 @cache
 def available():
-    """Whether this machine lets us make a sandbox, tried once."""
+    """Whether this machine lets us make a sandbox, and in it another one; tried once."""
     if sys.platform != "linux" or shutil.which("unshare") is None:
         return False
+    here = str(Path(__file__).parent)
+    inner = f"import sys; sys.path.insert(0, {here!r}); import sandbox; sandbox.attempt()"
     with tempfile.TemporaryDirectory() as folder:
-        private = Path(folder, "k")
-        private.mkdir()
-        command = wrapped(["true"], private, [sys.base_prefix, sys.prefix], True, 20)
-        return subprocess.run(command, capture_output=True).returncode == 0
+        visible = [sys.base_prefix, sys.prefix, Path(sys.prefix).resolve(), Path(__file__).parent]
+        command = wrapped([sys.executable, "-I", "-S", "-c", inner], folder, visible, True)
+        return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 
 
-def wrapped(command, private, visible, namespaces, seconds):
-    """The command line that runs `command` in a sandbox with one private folder that may be written to.
+def attempt():
+    """Fail unless a process here can have name spaces of its own."""
+    if not unshare():
+        os._exit(1)
+    if os.fork() == 0:
+        private_view(1)
+        os._exit(0)
+    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
 
-    seconds: when to end in any case, also where nobody is left who would do it.
-    """
-    root = Path(private).parent / "root"
-    root.mkdir(exist_ok=True)
-    settings = {
-        "root": str(root) if namespaces else None,
-        "private": str(private),
-        "visible": [str(path) for path in visible],
-    }
+
+def wrapped(command, folder, visible, namespaces):
+    """The command line that runs `command` in a sandbox; folder: an empty one, to build the new root on."""
+    settings = {"root": str(folder) if namespaces else None, "visible": [str(path) for path in visible]}
     start = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), json.dumps(settings)]
-    end = ["timeout", "--foreground", "--signal=KILL", str(int(seconds) + 1)]
-    return [*(end if shutil.which("timeout") else []), *(UNSHARE if namespaces else []), *start, *command]
+    return [*(UNSHARE if namespaces else []), *start, *command]
 
 
 def mount(source, target, kind, flags, data=None):
@@ -64,7 +67,7 @@ def mount(source, target, kind, flags, data=None):
         raise OSError(ctypes.get_errno(), f"mount {target}")
 
 
-def show(path, root, writable=False):
+def show(path, root):
     """Make a path visible below the new root, at the same place."""
     path, target = Path(path), Path(f"{root}{path}")
     if path.is_symlink():
@@ -80,10 +83,9 @@ def show(path, root, writable=False):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
     mount(path, target, None, BIND | REC)
-    if not writable:
-        # a mount that came from outside keeps its own restrictions
-        held = os.statvfs(target).f_flag & (NOSUID | NODEV | NOEXEC)
-        mount(None, target, None, BIND | REMOUNT | RDONLY | NOSUID | held)
+    # a mount that came from outside keeps its own restrictions
+    held = os.statvfs(target).f_flag & (NOSUID | NODEV | NOEXEC)
+    mount(None, target, None, BIND | REMOUNT | RDONLY | NOSUID | held)
 
 
 def enter(settings):
@@ -104,20 +106,58 @@ def enter(settings):
     # the longest first: a folder inside a visible one is visible with it
     for path in sorted(settings["visible"], key=len):
         show(path, root)
-    show(settings["private"], root, writable=True)
     Path(root, "proc").mkdir()
     mount("proc", Path(root, "proc"), "proc", NOSUID | NODEV | NOEXEC)
-    with contextlib.suppress(OSError):  # since Linux 6.14 each process namespace has its own limit
-        Path(root, "proc/sys/kernel/pid_max").write_text(str(2 * PROCESSES))
-    os.chroot(root)
+    libc = ctypes.CDLL(None, use_errno=True)
+    os.chdir(root)
+    # not chroot: a process below a changed root may not make name spaces of its own
+    if libc.pivot_root(b".", b".") or libc.umount2(b".", 2):
+        raise OSError(ctypes.get_errno(), "pivot_root")
     os.chdir("/tmp")
 
 
-def give_up_privileges():
-    """No capability for this process and its children, ever again."""
+def unshare():
+    """Give this process's children process numbers, network and more of their own; whether that worked."""
+    user, group = os.geteuid(), os.getegid()
+    if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).unshare(NEW_REST):
+        return False
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    return True
+
+
+def private_view(disk):
+    """In the first process of new name spaces: an empty /tmp of `disk` MB, all else read-only, no power."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(NEW_MOUNTS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    mount(None, "/", "none", PRIVATE | REC)
+    mount(None, "/", None, BIND | REMOUNT | RDONLY | NOSUID | NODEV)
+    for place, size in (("/tmp", disk), ("/dev/shm", 64)):
+        mount("tmpfs", place, "tmpfs", NOSUID | NODEV, f"size={size}m,nr_inodes=10k,mode=777")
+    mount("proc", "/proc", "proc", NOSUID | NODEV | NOEXEC)
+    Path("/proc/sys/user/max_user_namespaces").write_text("0")  # no way to new power
+    with contextlib.suppress(OSError):  # since Linux 6.14 each process namespace has its own limit
+        Path("/proc/sys/kernel/pid_max").write_text(str(2 * PROCESSES))
+    libc.sethostname(b"student", 7)
+    give_up_privileges()
+    header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    if libc.capset(header, none):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def namespaced_processes():
+    """Whether a limit of processes counts per name space (Linux 5.14), not all processes of the user."""
+    return tuple(map(int, os.uname().release.split(".")[:2])) >= (5, 14)
+
+
+def give_up_privileges(kept=None):
+    """No capability but one for this process and its children, ever again."""
     libc = ctypes.CDLL(None, use_errno=True)
     for capability in range(64):
-        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+        if capability != kept:
+            libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
     libc.prctl(47, 4, 0, 0, 0)  # PR_CAP_AMBIENT, clear all
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
 
@@ -126,17 +166,7 @@ def main():
     settings, command = json.loads(sys.argv[1]), sys.argv[2:]
     if settings["root"]:
         enter(settings)
-        give_up_privileges()
-    else:
-        os.chdir(settings["private"])
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
-        # counted per namespace since Linux 5.14; before, all processes of the user would count
-        if settings["root"] and tuple(map(int, os.uname().release.split(".")[:2])) >= (5, 14):
-            resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
+        give_up_privileges(kept=SETFCAP)
     os.execvp(command[0], command)
 
 

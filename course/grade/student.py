@@ -1,155 +1,203 @@
-"""The student's side: a forked process that runs the student's cells and answers requests over a socket."""
+"""The student's side: a process that holds the lesson's variables and copies itself for every check.
+
+It is started before anything of a check exists in a process that it stems from by a fork, and learns
+nothing but the student's cells, the names that are asked for and the arguments of calls. Each copy runs in name spaces
+of its own (processes, files, network, System V memory) that end with the check; `supervise` stands outside.
+"""
 
 import ast
+import builtins
 import codeop
 import contextlib
-import ctypes
+import hashlib
 import io
+import json
 import os
 import pickle
 import random
 import resource
 import select
 import signal
-import struct
 import sys
 import time
 import types
-from pathlib import Path
 
 import numpy as np
+import psutil
 
-from course.grade.codec import PLAIN, Remote, describe, encode
+from course.grade import lesson, sandbox
+from course.grade.codec import describe, encode, receive, send
 
-SECONDS = float(os.environ.get("COURSE_GRADE_SECONDS", 30))  # for one check
-MEMORY = int(os.environ.get("COURSE_GRADE_MEMORY", 4000)) * 2**20  # on top of what the notebook itself holds
-LARGEST_MESSAGE = 2**29
+PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, range, types.FunctionType)
+TICK = 0.2
+
+
+def serve(step, namespace, control):
+    """Stand ready at an exercise: a message brings the student's cells, limits and a way to the checker."""
+    send(control, b"{}")
+    lesson.copies(control, lambda message, sockets: supervise(sockets[0], json.loads(message), namespace))
+
+
+def supervise(connection, job, namespace):
+    """Start the student's process, wait, end it and all that it started, and say how it ended."""
+    end = time.monotonic() + job["seconds"] + 1
+    os.setsid()
+    apart = job["isolated"] and sandbox.unshare()
+    first = os.fork()
+    if first == 0:
+        start(connection, job, namespace, apart)
+    reason = watch(first, connection, end, job)
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(OSError):
+            kill(first, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        status = os.waitpid(first, 0)[1]
+        reason = reason or said(os.waitstatus_to_exitcode(status))
+    with contextlib.suppress(OSError):
+        connection.settimeout(1)
+        send(connection, encode(("ended", reason, ""), id))
+    os._exit(0)
+
+
+def said(code):
+    """How a process ended, in words; the first process of the name space tells signals as 128 + number."""
+    return f"exit code {code}" if 0 <= code < 128 else f"signal {code - 128 if code > 0 else -code}"
+
+
+def start(connection, job, namespace, apart):
+    """The first process of the name space: give up all power, start the student's, end when that ends."""
+    with contextlib.suppress(BaseException):
+        lesson.die_with_parent()
+        os.setsid()
+        if apart:
+            sandbox.private_view(job["disk"])
+        worker = os.fork()
+        if worker == 0:
+            try:
+                Server(connection, job["sources"], job["isolated"]).run(namespace, job)
+            finally:
+                os._exit(1)
+        connection.close()
+        while True:  # also what its parents left behind ends here
+            pid, status = os.wait()
+            if pid == worker:
+                code = os.waitstatus_to_exitcode(status)
+                os._exit(code if code >= 0 else 128 - code)
+    os._exit(1)
+
+
+def watch(first, connection, end, job):
+    """Wait until the student's process ends, nobody listens any more or a limit is passed; returns which."""
+    gone = getattr(select, "POLLRDHUP", 0)
+    wait = select.poll()
+    wait.register(connection, gone)
+    if hasattr(os, "pidfd_open"):
+        wait.register(os.pidfd_open(first), select.POLLIN)
+    while time.monotonic() < end:
+        if wait.poll(1000 * TICK):
+            return ""
+        if os.waitid(os.P_PID, first, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return ""
+        held, count = usage(first, job["run_memory"])
+        if held > job["run_memory"]:
+            return f"more than {job['run_memory']} MB of memory"
+        if count > sandbox.PROCESSES:
+            return f"more than {sandbox.PROCESSES} processes"
+    return f"no result after {job['seconds']:g} seconds"
+
+
+def usage(pid, enough):
+    """(memory in MB, count) of all processes below one; what they share counts once where it matters."""
+    started = []
+    with contextlib.suppress(psutil.Error):
+        started = psutil.Process(pid).children(recursive=True)
+    total = sum(measured(process, "memory_info", "rss") for process in started)
+    if total > enough and len(started) <= sandbox.PROCESSES:
+        total = sum(measured(process, "memory_full_info", "pss") for process in started)
+    return total, len(started)
+
+
+def measured(process, method, name):
+    with contextlib.suppress(psutil.Error, AttributeError, OSError):
+        return getattr(getattr(process, method)(), name) / 2**20
+    return 0
 
 
 class ArgumentUnpickler(pickle.Unpickler):
-    """Reads what Pickler wrote; a stand-in's number becomes the object that was kept under it."""
+    """Reads the checker's arguments: ("kept", 3) is an object that stayed here, ("call", 1) a way back."""
 
-    def __init__(self, file, kept):
+    def __init__(self, file, server):
         super().__init__(file)
-        self.kept = kept
+        self.server = server
 
-    def persistent_load(self, number):
-        return self.kept[number]
-
-
-class RandomState:
-    """The global random states, which both sides share: what one draws, the other must not draw again."""
-
-    def __init__(self):
-        self.known = self.now()
-
-    def now(self):
-        name, keys, *rest = np.random.get_state()  # noqa: NPY002 (the global state is what students may use)
-        torch = sys.modules.get("torch")
-        return (
-            random.getstate(),
-            (name, keys.tobytes(), *rest),
-            torch.get_rng_state().numpy().tobytes() if torch else None,
-        )
-
-    def news(self):
-        """What changed since the two sides last agreed; None for no change."""
-        before, self.known = self.known, self.now()
-        return tuple(new if new != old else None for new, old in zip(self.known, before, strict=True))
-
-    def adopt(self, news):
-        with contextlib.suppress(Exception):
-            python, numpy, torch = news
-            if python is not None:
-                random.setstate(python)
-            if numpy is not None:
-                name, keys, *rest = numpy
-                np.random.set_state((name, np.frombuffer(keys, np.uint32), *rest))  # noqa: NPY002
-            if torch is not None:
-                import torch as library
-
-                library.set_rng_state(library.frombuffer(bytearray(torch), dtype=library.uint8))
-        self.known = self.now()
+    def persistent_load(self, name):
+        kind, number = name
+        if kind == "kept":
+            return self.server.kept[number]
+        return lambda *args, **kwargs: self.server.call_back(number, args, kwargs)
 
 
-def send(connection, message):
-    connection.sendall(struct.pack("<Q", len(message)) + message)
-
-
-def receive(connection, end=None):
-    """One message; raises EOFError where the other side is gone, TimeoutError after `end`."""
-
-    def exactly(count):
-        parts = []
-        while count:
-            left = None if end is None else end - time.monotonic()
-            if left is not None and (left <= 0 or not select.select([connection], [], [], left)[0]):
-                raise TimeoutError
-            part = connection.recv(min(count, 2**20))
-            if not part:
-                raise EOFError
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
-
-    length = struct.unpack("<Q", exactly(8))[0]
-    if length > LARGEST_MESSAGE:
-        raise EOFError
-    return exactly(length)
+def adopt(state):
+    """Set the global random states, so that a seed in a check counts for the answer too."""
+    python, numpy, torch = state
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+    if torch is not None and "torch" in sys.modules:
+        library = sys.modules["torch"]
+        library.set_rng_state(library.from_numpy(np.array(torch)))
 
 
 class Server:
-    """What the forked child does: run the cells, then answer requests until the socket closes."""
+    """Runs the cells, then answers requests until the socket closes."""
 
-    def __init__(self, connection):
-        self.connection, self.kept, self.random = connection, [], RandomState()
+    def __init__(self, connection, sources, isolated):
+        self.connection, self.sources, self.isolated, self.kept = connection, sources, isolated, []
         self.failed = None  # the first statement of the student's cells that raised
 
     def keep(self, value):
         self.kept.append(value)
         return len(self.kept) - 1
 
-    def run(self, sources, namespace):
+    def run(self, namespace, job):
+        self.namespace = namespace
+        self.shed(job)
         try:
-            self.shed()
-            self.namespace = namespace
-            self.answer(lambda: self.execute(sources))
+            self.read()  # the check begins: now the clock of the student's cells may run
+            self.answer(self.execute)
             while True:
-                message = io.BytesIO(receive(self.connection))
-                what, target, details, state = ArgumentUnpickler(message, self.kept).load()
-                self.random.adopt(state)
+                what, target, details, state = self.read()
+                if state is not None:
+                    adopt(state)
                 self.answer(lambda: self.work(what, target, *details))  # noqa: B023 (called at once)
-        except BaseException:
-            os._exit(1)
-        finally:
+        except (EOFError, OSError):
             os._exit(0)
 
-    def shed(self):
-        """Drop every way back into the kernel: descriptors, streams, displays; then the limits."""
-        os.setsid()
+    def read(self):
+        return ArgumentUnpickler(io.BytesIO(receive(self.connection, largest=2**40)), self).load()
+
+    def shed(self, job):
+        """Keep one descriptor, the socket to the checker; then set the limits."""
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
         kept = self.connection.fileno()
         os.closerange(3, kept)
         os.closerange(kept + 1, min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
-        sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
-            held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            limit(resource.RLIMIT_AS, held + MEMORY)
-        limit(resource.RLIMIT_CPU, int(time.process_time() + SECONDS) + 5)
-        limit(resource.RLIMIT_NOFILE, 256)
-        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-        if shell is not None:
-            shell.display_pub.publish = lambda *args, **kwargs: None
+        with contextlib.suppress(OSError):
+            os.chdir("/tmp")
+        lesson.limit_memory(job["memory"])
+        lesson.limit_time(job["seconds"])
+        lesson.limit(resource.RLIMIT_NOFILE, 256)
+        lesson.limit(resource.RLIMIT_FSIZE, sandbox.LARGEST_FILE)
+        lesson.limit(resource.RLIMIT_CORE, 0)
+        if self.isolated and sandbox.namespaced_processes():
+            lesson.limit(resource.RLIMIT_NPROC, sandbox.PROCESSES)
 
-    def execute(self, sources):
-        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    def execute(self):
+        from IPython import get_ipython
+
+        builtins.input = no_input
         compiled = codeop.Compile()  # remembers `from __future__ import ...` for what follows
-        for source in sources:
-            tree = ast.parse(shell.transform_cell(source) if shell is not None else source)
+        for source in self.sources:
+            tree = ast.parse(get_ipython().transform_cell(source))
             for statement in tree.body:  # a failing try-out beside a right function costs nothing
                 try:
                     exec(compiled(ast.Module([statement], []), "<exercise>", "exec"), self.namespace)
@@ -161,48 +209,51 @@ class Server:
             present = target in self.namespace
             if not present and self.failed:
                 raise self.failed  # the reason why the name is missing
-            return [], ("found", self.namespace[target]) if present else ("missing",)
+            return [present, self.namespace.get(target)], []
         if what == "getattr":
-            return [], getattr(target, details[0])
+            return getattr(target, details[0]), []
         if what == "getitem":
-            return [], target[details[0]]
+            return target[details[0]], []
         if what == "len":
-            return [], len(target)
+            return len(target), []
         if what == "iter":
-            return [], list(target)
+            return list(target), []
         args, kwargs = details
         arguments = [*args, *kwargs.values()]
-        before = [self.fingerprint(argument) for argument in arguments]
+        before = [fingerprint(argument) for argument in arguments]
         value = target(*args, **kwargs)
-        if isinstance(value, types.GeneratorType):
-            value = list(value)
-        after = [self.fingerprint(argument) for argument in arguments]
-        pairs = enumerate(zip(before, after, strict=True))
-        return [(i, self.state(arguments[i])) for i, (old, new) in pairs if old != new], value
+        changed = [[i, one] for i, one in enumerate(arguments) if fingerprint(one) != before[i]]
+        return value, changed
 
-    def state(self, argument):
-        return argument.state_dict() if hasattr(argument, "state_dict") else argument
-
-    def fingerprint(self, argument):
-        """Bytes that change when a mutable argument changes; None for what cannot change."""
-        if isinstance(argument, (*PLAIN, tuple, frozenset, Remote, types.FunctionType)):
-            return None
-        if hasattr(argument, "state_dict"):
-            argument = dict(argument.state_dict())
-        return pickle.dumps(encode(argument, id))
+    def call_back(self, number, args, kwargs):
+        """Ask the checker for the value of a function that was an argument."""
+        send(self.connection, encode(("call", number, [list(args), dict(kwargs)]), self.keep))
+        good, value = self.read()
+        if not good:
+            raise RuntimeError(value)
+        return value
 
     def answer(self, work):
         try:
-            result = ("value", encode((*(work() or ([], None)), self.random.news()), self.keep))
-            message = pickle.dumps(result, protocol=5)
+            value, changed = work() or (None, [])
+            message = encode(("value", value, changed), self.keep)
         except BaseException as error:  # SystemExit and KeyboardInterrupt as well
-            message = pickle.dumps(("error", *describe(error)), protocol=5)
+            message = encode(("error", *describe(error)), self.keep)
         send(self.connection, message)
 
 
-def limit(kind, value):
-    """Lower a resource limit, for good."""
-    hard = resource.getrlimit(kind)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(kind, (value, value))
+def no_input(prompt=""):
+    raise EOFError("input() has nobody to ask here")
+
+
+def fingerprint(argument):
+    """A digest that changes when a mutable argument changes; None for what cannot change or be told."""
+    if isinstance(argument, PLAIN) or callable(argument):
+        return None
+    with contextlib.suppress(Exception):
+        return hashlib.blake2b(pickle.dumps(argument, protocol=5)).digest()
+    return None
+
+
+def main():
+    lesson.main(serve)

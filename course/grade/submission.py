@@ -1,33 +1,23 @@
-"""Grade one submitted notebook: merge its answers into the reference, run nbval on that, count points.
+"""Grade one submitted notebook: find its answers, have each examined by a pair of processes, count points.
 
 `grade` takes and returns plain data, so that it runs as well in a thread here as on a worker elsewhere. The
-student's code runs only in the kernel that nbval starts, inside course.grade.sandbox, and there only in child
-processes (course.grade.remote). nbval, which holds the reference outputs, runs outside.
+student's code runs in course.grade.student alone, the checks in course.grade.checker; see course.grade.pair.
 """
 
-import ast
 import builtins
+import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
 from course import contract
-from course.grade import sandbox, slicing
-from course.grade.watching import watch
-from course.notebooks import ROOT
+from course.grade import pair, sandbox, slicing
 
 LARGEST_NOTEBOOK = 64 * 2**20
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-START = "from course.grade import remote as _grading\n_grading.protect()"
+SHOWN = 4_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +27,7 @@ class Limits:
     seconds: float = 30
     run_seconds: float = 900
     memory: int = 4000
-    run_memory: int = 12000
+    run_memory: int = 6000
     disk: int = 300
     isolated: bool = True  # use namespaces where the machine has them
     whole: bool = False  # run every cell, not only those that the checks need
@@ -86,56 +76,6 @@ def exercise_ids(cells):
             yield identifier
 
 
-def prepared(reference, given, whole=False):
-    """The notebook that nbval runs: the merged one, cut to what the attempted exercises need.
-
-    Exercise cells become calls of course.grade.remote, so that the student's source never runs in the kernel.
-    """
-    merged = contract.merge(reference, given)
-    for cell in merged.cells:
-        if "nbval-check-output" in contract.tags(cell) and not cell.outputs:
-            raise ValueError(f"the reference's {cell.id} has no stored output: make refresh")
-    code = [cell for cell in merged.cells if cell.cell_type == "code"]
-    position = {cell.id: index for index, cell in enumerate(code)}
-    attempted = [exercise for exercise in contract.exercises(reference) if given[exercise.id].attempted]
-    wanted = {position[one.cell] for one in attempted}
-    wanted |= {position[check.cell] for one in attempted for check in one.checks}
-    others = {index for index, cell in enumerate(code) if contract.course(cell)} - wanted
-    sources = [cell.source for cell in code]
-    if not whole:
-        cut(code, wanted)
-    keep = {index for index, cell in enumerate(code) if cell.source.strip()} - others
-    known = {name for index, source in enumerate(sources) for name in slicing.names(source).binds}
-    for exercise in attempted:
-        checks = [position[check.cell] for check in exercise.checks]
-        own = slicing.names(exercise.source).binds
-        asked = set().union(*(slicing.names(sources[index]).loads for index in checks))
-        names = sorted((asked & own) | (asked - known - set(dir(builtins))))
-        cells = [given[one.id].source for one in earlier(exercise, attempted, given)]
-        cell = code[position[exercise.cell]]
-        call = f"_grading.exercise({exercise.id!r}, {[*cells, cell.source]!r}, {names!r})"
-        cell.source = "\n".join([*imports(exercise.source), call])
-        for index in checks:
-            code[index].source = f"_grading.begin({exercise.id!r}, globals())\n{code[index].source}"
-    start = nbformat.v4.new_code_cell(START, id="grading-start", metadata={"tags": ["nbval-ignore-output"]})
-    merged.cells = [start, *(cell for index, cell in enumerate(code) if index in keep)]
-    merged.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    return merged
-
-
-def cut(code, wanted):
-    """Leave in the code cells only the statements that the wanted ones need; those themselves stay whole."""
-    parts = [
-        (index, part)
-        for index, cell in enumerate(code)
-        for part in ([cell.source] if contract.course(cell) else slicing.statements(cell.source))
-    ]
-    chosen = {place for place, (index, _) in enumerate(parts) if index in wanted}
-    kept = slicing.needed([part for _, part in parts], chosen)
-    for index, cell in enumerate(code):
-        cell.source = "\n".join(parts[place][1] for place in kept if parts[place][0] == index)
-
-
 def earlier(exercise, attempted, given):
     """The exercises above whose answers this answer uses: students may build on what they wrote before."""
     chosen, wanted = [], slicing.names(given[exercise.id].source).loads
@@ -147,107 +87,15 @@ def earlier(exercise, attempted, given):
     return chosen
 
 
-def imports(source):
-    """The import lines at the top level of an exercise cell: its checks may rely on them."""
-    try:
-        body = ast.parse(source).body
-    except SyntaxError:
-        return []
-    return [ast.unparse(node) for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
-
-
-def visible_paths():
-    """What the sandbox shows: Python, the environment, the helpers, this pipeline's code and the data."""
-    from helpers import files
-
-    paths = [sys.base_prefix, sys.exec_prefix, sys.prefix, files.cache_folder(), files.mirror_folder()]
-    paths += [ROOT / name for name in ("helpers", "course", "pyproject.toml", "data")]
-    given = [Path(path) for path in paths if path is not None]
-    # an environment or data folder may be a link, and what it points to must be there as well
-    return list(dict.fromkeys([*given, *(path.resolve() for path in given)]))
-
-
-def clean_environment(private, limits):
-    """The kernel's environment: nothing of the caller's but where things are and what the course is told."""
-    from helpers import files
-
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "DATA", "TZ") if name in os.environ}
-    return {
-        **kept,
-        **dict.fromkeys(THREADS, "1"),
-        "HOME": "/tmp" if sandbox.available() and limits.isolated else str(private),
-        "PYTHONPATH": str(ROOT),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONNOUSERSITE": "1",
-        "DEVICE": "cpu",
-        "CUDA_VISIBLE_DEVICES": "",
-        "COURSE_DATA": str(files.cache_folder()),
-        **({"COURSE_MIRROR": str(files.mirror_folder())} if files.mirror_folder() else {}),
-        "MPLCONFIGDIR": str(private / "matplotlib"),
-        "COURSE_GRADE_SECONDS": str(limits.seconds),
-        "COURSE_GRADE_MEMORY": str(limits.memory),
-        "COURSE_GRADE_SOCKETS": str(private / "s"),
-    }
-
-
-def run(notebook, limits):
-    """Run nbval on a prepared notebook in a private folder; returns (records of cells, note)."""
-    folder = Path(tempfile.mkdtemp(prefix="course-"))
-    private, result = folder / "k", folder / "result.jsonl"
-    try:
-        (private / "s").mkdir(parents=True)
-        (private / "matplotlib").mkdir()
-        fonts = Path(os.environ.get("MPLCONFIGDIR") or Path.home() / ".cache" / "matplotlib")
-        for cache in fonts.glob("fontlist-*.json"):  # else every kernel would search the fonts again
-            shutil.copy2(cache, private / "matplotlib")
-        nbformat.write(nbformat.from_dict(notebook), folder / "merged.ipynb", version=4)
-        kernel = [sys.executable, "-m", "ipykernel_launcher", "--HistoryManager.enabled=False"]
-        namespaces = limits.isolated and sandbox.available()
-        settings = {
-            "command": sandbox.wrapped(
-                kernel, private, visible_paths(), namespaces, limits.run_seconds
-            ),
-            "sockets": str(private / "s"),
-            "environment": clean_environment(private, limits),
-            "result": str(result),
-        }
-        with open(folder / "log", "w") as log:
-            process = start_nbval(folder, settings, limits, log)
-            note = watch(process, folder, limits)
-        records = [json.loads(line) for line in result.read_text().splitlines()] if result.exists() else []
-        if not records and not note:
-            note = f"nbval did not start: {(folder / 'log').read_text()[-500:]}"
-        return records, note
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def start_nbval(folder, settings, limits, log):
-    """Start nbval on folder/merged.ipynb with the grading plug-in, in a session of its own."""
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "--no-header", "-p", "no:cacheprovider"]
-    command += ["-c", os.devnull, "--rootdir", str(folder), "-p", "course.grade.nbval_plugin"]
-    command += ["-p", "nbval.plugin", "-p", "course.check.tolerance", "--nbval", "--nbval-current-env"]
-    command += ["--nbval-cell-timeout", str(limits.run_seconds), str(folder / "merged.ipynb")]
-    variables = {"COURSE_GRADE": json.dumps(settings), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **variables, **dict.fromkeys(THREADS, "1")},
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-
-
-def verdict(record, check):
-    """The Verdict on one check from what nbval saw; of a hidden check no more than the kind of error."""
+def verdict(record, check, book):
+    """The Verdict on one check from its record; of a hidden check no more than the kind of error."""
     if record["passed"]:
         return contract.Verdict(True)
+    cell = next(cell for cell in book.cells if cell.get("id") == check.cell)
     error, text = record["error"], record["text"]
     unfinished = error == "NotImplementedError" and text.endswith(contract.UNTOUCHED)
     if error in ("", "AssertionError"):
-        detail = "" if error or record["got"] or record["alive"] else "the process died"
+        detail = ""
     elif check.hidden:
         known = isinstance(getattr(builtins, error, None), type)
         detail = f"raised {error if known else 'an exception'}"
@@ -255,7 +103,8 @@ def verdict(record, check):
         detail = f"raised {error}: {text}"[:500]
     if check.hidden or error:
         return contract.Verdict(False, detail, unfinished=unfinished)
-    return contract.Verdict(False, detail, record["expected"], record["got"][:2000])
+    expected = "".join(output.get("text", "") for output in cell.outputs if output.get("name") != "stderr")
+    return contract.Verdict(False, detail, expected[:SHOWN], record["got"][:2000])
 
 
 def opened(content, reference, result):
@@ -277,35 +126,51 @@ def grade(content, reference, limits=None):
     """Grade the bytes of a submitted notebook against those of the reference; returns plain data.
 
     The result has status "graded", "unreadable" (no notebook), "other notebook" (no exercise of this one) or
-    "not graded" (a cell of the reference failed: the machine's fault, not the student's), and points.
+    "not graded" (a side of grading failed or was killed twice: look at it), and points.
     """
     limits = limits if isinstance(limits, Limits) else Limits(**(limits or {}))
     begin = time.monotonic()
-    reference = nbformat.reads(reference.decode(), as_version=4)
-    result = {"status": "graded", "notes": [], "seconds": 0.0}
-    given = contract.answers(reference, opened(content, reference, result))
+    book = nbformat.reads(reference.decode(), as_version=4)
+    result = {"status": "graded", "notes": [], "seconds": 0.0, "cells": []}
+    given = contract.answers(book, opened(content, book, result))
+    checks = {check.cell: check for one in contract.exercises(book) for check in one.checks}
     verdicts = {}
     if any(answer.attempted for answer in given.values()):
-        records, note = run(prepared(reference, given, limits.whole), limits)
-        checks = {check.cell: check for one in contract.exercises(reference) for check in one.checks}
-        verdicts = {
-            record["cell"]: verdict(record, checks[record["cell"]])
-            for record in records
-            if record["cell"] in checks
-        }
-        result["notes"] += [note] if note else []
-        broken = [record for record in records if record["cell"] not in checks and not record["passed"]]
-        if not records or any(record["alive"] for record in broken):
-            result["status"] = "not graded"
-            for one in broken:
-                result["notes"].append(f"cell {one['cell']} failed: {one['error']}: {one['text'][:200]}")
-        elif broken or not records[-1]["alive"]:
-            result["notes"].append("the process that ran the notebook died")
-        result["cells"] = [{"cell": one["cell"], "seconds": one["seconds"]} for one in records]
-    result.update(contract.score(reference, given, verdicts))
+        records = examined(book, reference, given, limits, result)
+        verdicts = {one["check"]: verdict(one, checks[one["check"]], book) for one in records}
+        result["cells"] = [{"cell": one["check"], "seconds": one["seconds"]} for one in records]
+    result.update(contract.score(book, given, verdicts))
     result["seconds"] = round(time.monotonic() - begin, 1)
     result["isolation"] = "namespaces" if limits.isolated and sandbox.available() else "limits only"
     return result
+
+
+def examined(book, reference, given, limits, result):
+    """The records of all checks of the attempted exercises; what went wrong here goes into the result."""
+    attempted = [exercise for exercise in contract.exercises(book) if given[exercise.id].attempted]
+    key = (hashlib.sha256(reference).hexdigest(), limits.whole, limits.isolated)
+    for trial in (1, 2):
+        records, end = [], time.monotonic() + limits.run_seconds
+        try:
+            make = lambda: pair.Pair(book, limits.whole, limits.isolated, limits.run_seconds)
+            with pair.borrowed(key, make) as both:
+                for exercise in attempted:
+                    if time.monotonic() > end:
+                        result["notes"].append(f"stopped after {limits.run_seconds:g} seconds")
+                        break
+                    cells = [given[one.id].source for one in earlier(exercise, attempted, given)]
+                    found, killed = both.examine(exercise.id, [*cells, given[exercise.id].source], limits)
+                    records += found
+                    if killed:
+                        result["status"] = "not graded"
+                        note = f"exercise {exercise.id}: its process was killed twice; look at it"
+                        result["notes"].append(note)
+            return records
+        except pair.Broken as error:
+            if trial == 2:
+                result["status"] = "not graded"
+                result["notes"].append(str(error)[:300])
+    return records
 
 
 def limits_for(seconds, **more):

@@ -134,7 +134,7 @@ def twice(x):
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.ptrace(16, parent, 0, 0) != -1: found.append("traced")
     if libc.unshare(0x10000000) != -1: found.append("became root")
-    return f"found {found}"
+    raise ValueError(f"found {found}")
 """
 LOOK = """import os, sys
 def twice(x):
@@ -146,7 +146,7 @@ def twice(x):
         if number.isdigit() and int(number) != os.getpid():
             try: found += [1] if b"COURSE_GRADE=" in open(f"/proc/{number}/environ", "rb").read() else []
             except OSError: pass
-    return f"found {found}"
+    raise ValueError(f"found {found}")
 """
 HOSTILE = {
     "loops": inside("while True: pass"),
@@ -366,7 +366,7 @@ def test_stubs_earn_nothing(graded):
         ("equals", 0, ""),
         ("prints", 3, ""),
         ("returns-much", 0, "more than 1000000 characters"),
-        ("returns-deep", 0, "RecursionError"),
+        ("returns-deep", 0, "is deeper than"),
         ("warns", 3, ""),
         ("hard-codes", 2, ""),
         ("syntax", 0, "SyntaxError"),
@@ -404,13 +404,13 @@ def test_a_fork_bomb_ends_with_its_check(graded):
 def test_messages_to_nbval_cannot_be_forged(graded):
     result = graded[0]["forges"]
     assert points(result) == [0, 2]
-    assert result["exercises"][0]["checks"][0]["got"].splitlines()[0] == "found []"
+    assert told(result)[0] == "raised ValueError: found []"
 
 
 @isolated
 def test_the_reference_cannot_be_found(graded):
     assert points(graded[0]["looks"]) == [0, 2]
-    assert graded[0]["looks"]["exercises"][0]["checks"][0]["got"].splitlines()[0] == "found []"
+    assert told(graded[0]["looks"])[0] == "raised ValueError: found []"
 
 
 @isolated

@@ -1,0 +1,126 @@
+"""What the two sides of grading are told about a notebook: the lesson's statements, exercises and checks.
+
+Only the statements that the checks need are kept (course.grade.slicing), in the notebook's order. At the last
+check of an exercise stands a step for the exercise: there a process waits on either side.
+"""
+
+import builtins
+import os
+import sys
+from pathlib import Path
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from course import contract
+from course.grade import slicing
+from course.grade.checker import imports
+from course.notebooks import ROOT
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def steps(reference, whole=False):
+    """The steps of a reference notebook as the checker is told them: plain data."""
+    code = [cell for cell in reference.cells if cell.cell_type == "code"]
+    sources = [TransformerManager().transform_cell(cell.source) for cell in code]
+    position = {cell.id: index for index, cell in enumerate(code)}
+    exercises = contract.exercises(reference)
+    marked = {index for index, cell in enumerate(code) if contract.course(cell)}
+    lesson = sources if whole else cut(sources, marked)
+    known = {name for source in sources for name in slicing.names(source).binds}
+    at = {}
+    for one in exercises:
+        asked = exercise_step(one, sources, position, known)
+        asked["checks"] = [
+            check_step(check, code[position[check.cell]], sources[position[check.cell]], asked["names"])
+            for check in one.checks
+        ]
+        at[position[one.checks[-1].cell]] = asked
+    found = []
+    for index, cell in enumerate(code):
+        if index in at:
+            found.append(at[index])
+        elif index not in marked and lesson[index].strip():
+            found.append({"cell": cell.id, "source": lesson[index]})
+    return found
+
+
+def exercise_step(exercise, sources, position, known):
+    """The step for an exercise; names: what its checks take from the student's cells."""
+    source = sources[position[exercise.cell]]
+    own = slicing.names(source).binds
+    checks = [sources[position[check.cell]] for check in exercise.checks]
+    asked = set().union(*(slicing.names(check).loads for check in checks))
+    return {
+        "exercise": exercise.id,
+        "cell": exercise.cell,
+        "source": source if contract.BEGIN in exercise.source else "",
+        "imports": imports(source),
+        "names": sorted((asked & own) | (asked - known - set(dir(builtins)))),
+    }
+
+
+def check_step(check, cell, source, names):
+    """One check as the checker runs it; expected: what it has to print, None for a hidden one."""
+    expected = None
+    if not check.hidden:
+        shown = (output for output in cell.outputs if output.get("name") != "stderr")
+        expected = "".join(output.get("text", "") for output in shown)
+        if not cell.outputs:
+            raise ValueError(f"the reference's {cell.id} has no stored output: make refresh")
+    return {
+        "check": cell.id,
+        "source": source,
+        "expected": expected,
+        "forget": names,
+        **{key: cell.metadata[key] for key in ("tolerance",) if key in cell.metadata},
+    }
+
+
+def for_student(found):
+    """The same steps without anything of a check, a reference answer or a target."""
+    return [
+        {"exercise": step["exercise"], "cell": step["cell"]} if "exercise" in step else dict(step)
+        for step in found
+    ]
+
+
+def cut(sources, wanted):
+    """The sources with only the statements that the wanted ones need; those themselves stay whole."""
+    parts = [
+        (index, part)
+        for index, source in enumerate(sources)
+        for part in ([source] if index in wanted else slicing.statements(source))
+    ]
+    chosen = {place for place, (index, _) in enumerate(parts) if index in wanted}
+    kept = slicing.needed([part for _, part in parts], chosen)
+    return ["\n".join(parts[place][1] for place in kept if parts[place][0] == i) for i in range(len(sources))]
+
+
+def visible_paths():
+    """What a sandbox shows: Python, the environment, the helpers, this pipeline's code and the data."""
+    from helpers import files
+
+    paths = [sys.base_prefix, sys.exec_prefix, sys.prefix, files.cache_folder(), files.mirror_folder()]
+    paths += [ROOT / name for name in ("helpers", "course", "pyproject.toml", "data")]
+    given = [Path(path) for path in paths if path is not None]
+    # an environment or data folder may be a link, and what it points to must be there as well
+    return list(dict.fromkeys([*given, *(path.resolve() for path in given)]))
+
+
+def environment():
+    """The environment of both sides: of the caller's only where things are and what the course is told."""
+    from helpers import files
+
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "DATA", "TZ") if name in os.environ}
+    return {
+        **kept,
+        **dict.fromkeys(THREADS, "1"),
+        "HOME": "/tmp",
+        "MPLCONFIGDIR": "/tmp/matplotlib",
+        "IPYTHONDIR": "/tmp/ipython",
+        "DEVICE": "cpu",
+        "CUDA_VISIBLE_DEVICES": "",
+        "COURSE_DATA": str(files.cache_folder()),
+        **({"COURSE_MIRROR": str(files.mirror_folder())} if files.mirror_folder() else {}),
+    }

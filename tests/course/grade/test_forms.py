@@ -1,0 +1,144 @@
+"""Every check of the course takes a right answer in any harmless form, and no empty or wrongly shaped one.
+
+Each exercise's reference goes through ten disguises and has to keep all points; then answers without content
+take its place and have to earn none.
+"""
+
+import json
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from course import contract
+from course.grade import slicing, submission
+from course.grade.conform import conform
+from course.notebooks import all_notebooks, find_checked
+
+LIMITS = {"seconds": 60, "run_seconds": 900}
+NUMBERS = [path.name[:2] for path in all_notebooks()]
+EACH = """
+def _each(value, change):
+    if type(value) in (tuple, list) and any(hasattr(one, "__len__") for one in value):
+        return type(value)(_each(one, change) for one in value)
+    return change(value)
+
+def _array(value):
+    import numpy as np
+    return value.detach().numpy() if hasattr(value, "detach") else np.asarray(value)
+
+def _tuple(value):
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value
+
+def _disguised(function, change):
+    import functools
+    return functools.wraps(function)(lambda *args, **kwargs: _each(function(*args, **kwargs), change))
+"""
+DISGUISES = {
+    "float32": "lambda v: _array(v).astype('float32')[()] if _array(v).dtype.kind == 'f' else v",
+    "list": "lambda v: _array(v).tolist()",
+    "tuple": "lambda v: _tuple(_array(v).tolist())",
+    "tensor": "lambda v: __import__('torch').tensor(_array(v)) if _array(v).dtype.kind in 'fib' else v",
+    "numpy_integer": "lambda v: _array(v).astype('int32')[()] if _array(v).dtype.kind == 'i' else v",
+    "series": "lambda v: __import__('pandas').Series(_array(v)) if _array(v).ndim == 1 else v",
+    "generator": "lambda v: (one for one in _array(v)) if _array(v).ndim else v",
+    "float64": "lambda v: _array(v).astype('float64')[()] if _array(v).dtype.kind in 'fi' else v",
+    "extra_dimension": "lambda v: _array(v)[None]",
+    "fortran": "lambda v: __import__('numpy').array(_array(v), order='F')",
+}
+NOTHING = {
+    "empty": "__import__('numpy').empty((0, 1, 1))",
+    "empty_list": "[]",
+    "none": "None",
+    "zero_dimensions": "__import__('numpy').array(0.0)",
+    "wrong_shape": "__import__('numpy').ones((7, 3, 2))",
+    "empty_table": "__import__('pandas').DataFrame()",
+}
+
+
+def graded(number, change):
+    """{exercise: row} of the reference's answers, each source changed by change(source, names it defines)."""
+    content = find_checked(number).read_bytes()
+    reference = nbformat.reads(content.decode(), as_version=4)
+    book = contract.student_copy(reference)
+    for one in contract.exercises(reference):
+        names = sorted(slicing.names(one.source).binds - slicing.names(one.source).imports)
+        next(cell for cell in book.cells if cell.id == one.cell).source = change(one.source, names)
+    result = submission.grade(json.dumps(book).encode(), content, LIMITS)
+    assert (result["status"], result["notes"]) == ("graded", [])
+    return {row["exercise"]: row for row in result["exercises"]}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_right_answer_counts_in_every_form(number):
+    for form, change in DISGUISES.items():
+        rows = graded(number, lambda source, names: "\n".join([
+            source, EACH, *(f"{name} = _disguised({name}, {change})" for name in names)]))  # noqa: B023  # fmt: skip
+        for exercise, row in rows.items():
+            assert row["points"] == row["possible"], (form, exercise, row["checks"])
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_an_answer_without_content_earns_nothing(number):
+    for form, value in NOTHING.items():
+        rows = graded(number, lambda source, names: "\n".join(
+            f"def {name}(*args, **kwargs):\n    return {value}" for name in names))  # noqa: B023  # fmt: skip
+        for exercise, row in rows.items():
+            assert row["points"] == 0, (form, exercise, row["checks"])
+
+
+@pytest.mark.parametrize(
+    ("value", "like", "wanted"),
+    [
+        (np.int64(2), 2, 2),
+        (2.0, 2, 2),
+        (2.5, 2, 2.5),
+        ([3.0], 1.5, 3.0),
+        (torch.tensor(0.5), 0.25, 0.5),
+        (np.float32(0.1), 0.1, 0.1),
+        (np.float32(0.1001), 0.1, float(np.float32(0.1001))),
+        (np.bool_(True), True, True),
+        ([1, 2], (1, 2), (1, 2)),
+        (np.array([[1, 2]]), [5, 6], [1, 2]),
+        (pd.Series([1.0, 2.0]), np.zeros(2), np.array([1.0, 2.0])),
+        ([[1.0], [2.0]], torch.zeros(2), torch.tensor([1.0, 2.0])),
+        ({"a": np.int64(1)}, {"a": 3}, {"a": 1}),
+        ([2, 1], {1, 2}, {1, 2}),
+        ((torch.tensor([1.0]), 2), (np.zeros(1), 0.5), (np.array([1.0]), 2.0)),
+        ("text", None, "text"),
+        (np.str_("a"), "b", "a"),
+    ],
+)
+def test_a_result_takes_the_form_of_the_references(value, like, wanted):
+    found = conform(value, like)
+    assert type(found) is type(wanted)
+    if isinstance(wanted, (np.ndarray, torch.Tensor)):
+        assert found.tolist() == wanted.tolist() and found.dtype == like.dtype
+    else:
+        assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "like"),
+    [
+        (np.empty((0, 1, 1)), 0.5),
+        (np.empty((0, 1, 1)), np.zeros(3)),
+        ([], 1),
+        (None, 1),
+        (None, np.zeros(3)),
+        ("1", 1.0),
+        (np.zeros((3, 2)), np.zeros((2, 3))),
+        (np.zeros(4), np.zeros(3)),
+        ([1, 2, 3], (1, 2)),
+        ([1, None], (1.0, 2.0)),
+        ({}, {"a": 1}),
+        (pd.DataFrame(), pd.DataFrame({"a": [1]})),
+        (5, {1, 2}),
+        (1, "text"),
+    ],
+)
+def test_another_shape_is_no_answer(value, like):
+    with pytest.raises(ValueError, match="the result"):
+        conform(value, like)
