@@ -185,13 +185,13 @@ class Reader:
         file = io.BytesIO(self.arrays[place])
         version = np.lib.format.read_magic(file)
         header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, _, dtype = header[version](file, max_header_size=10_000)
-        if dtype.kind not in "?biufcUSmM" or not dtype.itemsize or max(shape, default=0) > LONGEST_SIDE:
+        shape, fortran, dtype = header[version](file, max_header_size=10_000)
+        if dtype.hasobject or dtype.kind not in "?biufcUSmM" or not dtype.itemsize or max(shape, default=0) > LONGEST_SIDE:
             raise ValueError(f"an array of {dtype.str[:20]} cannot be brought back")
         if math.prod(shape) * dtype.itemsize != len(self.arrays[place]) - file.tell():
             raise ValueError("an array is longer or shorter than it says")
-        file.seek(0)
-        return np.load(file, allow_pickle=False)
+        flat = np.frombuffer(self.arrays[place], dtype, offset=file.tell())
+        return flat.reshape(shape, order="F" if fortran else "C").copy()
 
 
 def describe(error):

@@ -110,6 +110,12 @@ def die_with_parent():
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
+def traceable(allowed):
+    """Whether processes of the same user may look into this one."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(4, int(allowed), 0, 0, 0)  # PR_SET_DUMPABLE
+
+
 def limit_memory(megabytes):
     """Let this process take so much on top of what the lesson holds."""
     if sys.platform == "linux":

@@ -89,9 +89,9 @@ class Side:
 class Pair:
     """Both sides of one notebook."""
 
-    def __init__(self, reference, whole, isolated, run_seconds):
+    def __init__(self, reference, whole, isolated, run_seconds, extra=()):
         end = time.monotonic() + run_seconds
-        steps = plan.steps(reference, whole)
+        steps = plan.steps(reference, whole, extra)
         settings = {
             "visible": plan.visible_paths(),
             "isolated": isolated and sandbox.available(),

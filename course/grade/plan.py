@@ -19,14 +19,17 @@ from course.notebooks import ROOT
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def steps(reference, whole=False):
-    """The steps of a reference notebook as the checker is told them: plain data."""
+def steps(reference, whole=False, extra=()):
+    """The steps of a reference notebook as the checker is told them: plain data.
+
+    whole: with all of the lesson's statements; extra: names of the lesson that have to be there as well.
+    """
     code = [cell for cell in reference.cells if cell.cell_type == "code"]
     sources = [TransformerManager().transform_cell(cell.source) for cell in code]
     position = {cell.id: index for index, cell in enumerate(code)}
     exercises = contract.exercises(reference)
     marked = {index for index, cell in enumerate(code) if contract.course(cell)}
-    lesson = sources if whole else cut(sources, marked)
+    lesson = sources if whole else cut(sources, marked, extra)
     known = {name for source in sources for name in slicing.names(source).binds}
     at = {}
     for one in exercises:
@@ -85,16 +88,30 @@ def for_student(found):
     ]
 
 
-def cut(sources, wanted):
-    """The sources with only the statements that the wanted ones need; those themselves stay whole."""
+def lesson_names(reference):
+    """(names that the lesson's cells bind, those of them that its `steps` keep)."""
+    code = [cell for cell in reference.cells if cell.cell_type == "code" and not contract.course(cell)]
+    bound = [slicing.names(cell.source).binds for cell in code]
+    kept = [slicing.names(step["source"]).binds for step in steps(reference) if "exercise" not in step]
+    return set().union(*bound), set().union(*kept)
+
+
+def cut(sources, wanted, extra=()):
+    """The sources with only the statements that the wanted ones need, and all imports; those stay whole."""
     parts = [
         (index, part)
         for index, source in enumerate(sources)
         for part in ([source] if index in wanted else slicing.statements(source))
     ]
-    chosen = {place for place, (index, _) in enumerate(parts) if index in wanted}
+    parts.append((len(sources), "\n".join(sorted(extra))))
+    chosen = {place for place, (index, part) in enumerate(parts) if index in wanted or is_import(part)}
+    chosen.add(len(parts) - 1)
     kept = slicing.needed([part for _, part in parts], chosen)
     return ["\n".join(parts[place][1] for place in kept if parts[place][0] == i) for i in range(len(sources))]
+
+
+def is_import(statement):
+    return statement.startswith(("import ", "from "))
 
 
 def visible_paths():

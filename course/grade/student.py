@@ -1,8 +1,8 @@
 """The student's side: a process that holds the lesson's variables and copies itself for every check.
 
 It is started before anything of a check exists in a process that it stems from by a fork, and learns
-nothing but the student's cells, the names that are asked for and the arguments of calls. Each copy runs in name spaces
-of its own (processes, files, network, System V memory) that end with the check; `supervise` stands outside.
+nothing but the student's cells, the names that are asked for and the arguments of calls. Each copy runs in
+name spaces of its own (processes, files, network, System V memory) that end with the check.
 """
 
 import ast
@@ -71,6 +71,7 @@ def start(connection, job, namespace, apart):
         os.setsid()
         if apart:
             sandbox.private_view(job["disk"])
+        lesson.traceable(False)
         worker = os.fork()
         if worker == 0:
             try:
@@ -160,6 +161,7 @@ class Server:
 
     def run(self, namespace, job):
         self.namespace = namespace
+        lesson.traceable(True)
         self.shed(job)
         try:
             self.read()  # the check begins: now the clock of the student's cells may run

@@ -5,6 +5,7 @@ student's code runs in course.grade.student alone, the checks in course.grade.ch
 """
 
 import builtins
+import functools
 import hashlib
 import json
 import time
@@ -14,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from course import contract
-from course.grade import pair, sandbox, slicing
+from course.grade import pair, plan, sandbox, slicing
 
 LARGEST_NOTEBOOK = 64 * 2**20
 SHOWN = 4_000
@@ -145,14 +146,22 @@ def grade(content, reference, limits=None):
     return result
 
 
+@functools.lru_cache(maxsize=32)
+def lesson_names(reference):
+    return plan.lesson_names(nbformat.reads(reference.decode(), as_version=4))
+
+
 def examined(book, reference, given, limits, result):
     """The records of all checks of the attempted exercises; what went wrong here goes into the result."""
     attempted = [exercise for exercise in contract.exercises(book) if given[exercise.id].attempted]
-    key = (hashlib.sha256(reference).hexdigest(), limits.whole, limits.isolated)
+    used = set().union(*(slicing.names(given[one.id].source).loads for one in attempted))
+    bound, kept = lesson_names(reference)
+    extra = () if limits.whole else tuple(sorted(used & (bound - kept)))
+    key = (hashlib.sha256(reference).hexdigest(), limits.whole, limits.isolated, extra)
     for trial in (1, 2):
         records, end = [], time.monotonic() + limits.run_seconds
         try:
-            make = lambda: pair.Pair(book, limits.whole, limits.isolated, limits.run_seconds)
+            make = lambda: pair.Pair(book, limits.whole, limits.isolated, limits.run_seconds, extra)
             with pair.borrowed(key, make) as both:
                 for exercise in attempted:
                     if time.monotonic() > end:

@@ -115,7 +115,8 @@ def test_a_result_takes_the_form_of_the_references(value, like, wanted):
     found = conform(value, like)
     assert type(found) is type(wanted)
     if isinstance(wanted, (np.ndarray, torch.Tensor)):
-        assert found.tolist() == wanted.tolist() and found.dtype == like.dtype
+        assert found.tolist() == wanted.tolist()
+        assert found.dtype == like.dtype
     else:
         assert found == wanted
 

@@ -119,11 +119,9 @@ def twice(x):
     return Anything(1)"""
 FORGE = """import ctypes, glob, os
 def twice(x):
-    kernel = get_ipython().kernel
-    for kind, content in (("stream", {"name": "stdout", "text": "[0. 2. 4.]\\n0.5\\n"}),
-                          ("status", {"execution_state": "idle"})):
-        try: kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent())
-        except Exception: pass
+    for number in range(3, 64):
+        try: os.write(number, b'{"check": "check-98-1-01", "passed": true}')
+        except OSError: pass
     found, parent = glob.glob("/tmp/course-*/k/s/*"), os.getppid()
     for name in ("mem", "environ", "maps", "root/etc/passwd"):
         try: found.append(open(f"/proc/{parent}/{name}"))
@@ -401,10 +399,11 @@ def test_a_fork_bomb_ends_with_its_check(graded):
 
 
 @isolated
-def test_messages_to_nbval_cannot_be_forged(graded):
+def test_messages_to_the_grader_cannot_be_forged(graded):
     result = graded[0]["forges"]
     assert points(result) == [0, 2]
-    assert told(result)[0] == "raised ValueError: found []"
+    assert "raised" in told(result)[0]
+    assert "found [" not in told(result)[0].replace("found []", "")
 
 
 @isolated
@@ -496,6 +495,15 @@ def test_the_class_has_one_table(graded):
     assert [rows["hard-codes"][column] for column in ("98.1", "98.2", "points")] == ["2", "2", "4"]
     assert "unreadable" in rows["broken"]["remarks"]
     assert "'=cmd|calc" in rows  # no formula for the instructor's spreadsheet
+
+
+def test_an_answer_may_use_what_the_checks_do_not():
+    """The lesson's cells that no check needs run for who uses their names."""
+    book = reference()
+    book.cells[4].source = "factors = [1, 2]\nprint(undefined_below_this)"
+    content = json.dumps(book).encode()
+    used = answered("def twice(x):\n    return factors[1] * x")
+    assert points(submission.grade(json.dumps(used).encode(), content, LIMITS)) == [3, 2]
 
 
 def test_without_namespaces_the_points_are_the_same():

@@ -1,0 +1,276 @@
+"""What each side of grading can read, write and know: one test for each line in docs/instructors.md.
+
+The student's code here is right in the second exercise and attacks in the first; nothing of that may give a
+point, reach the other side or outlive its check.
+"""
+
+import json
+import struct
+import time
+
+import numpy as np
+import pytest
+
+from course.grade import codec, sandbox, submission
+from course.notebooks import ROOT
+from tests.course.grade.test_grade import LIMITS, answered, by_id, inside, points, reference, told
+
+isolated = pytest.mark.skipif(not sandbox.available(), reason="this machine has no namespaces")
+RIGHT = "def half(x):\n    return x / 2"
+
+
+def grade(first, book=None, second=RIGHT, **limits):
+    content = json.dumps(book or reference()).encode()
+    return submission.grade(json.dumps(answered(first, second)).encode(), content, {**LIMITS, **limits})
+
+
+def seen(lines, **limits):
+    """What a student's function finds when it runs these lines, which set `found`."""
+    result = grade(inside(f"{lines}\nraise ValueError(f'found {{found}}')"), **limits)
+    assert points(result) == [0, 2]
+    return told(result)[0].removeprefix("raised ValueError: found ")
+
+
+# the student's side
+
+
+@isolated
+def test_it_reads_only_python_helpers_course_and_data():
+    lines = f"""import os, sys
+root, found = {str(ROOT)!r}, []
+found += sorted(set(os.listdir(root)) - {{"helpers", "course", "data", "pyproject.toml", ".venv"}})
+found += [name for name in ("/home", "/var", "/root/.ssh", "/root/.bash_history") if os.path.exists(name)]"""
+    assert seen(lines) == "[]"
+
+
+@isolated
+def test_it_writes_only_into_its_own_tmp():
+    lines = """import os
+found = []
+for place in ("/", "/usr", "/etc", os.path.dirname(os.__file__), "/proc/sys/kernel/pid_max", "/dev/null/x"):
+    try: open(os.path.join(place, "x.py"), "w"); found.append(place)
+    except OSError: pass
+open("/tmp/x", "w")"""
+    assert seen(lines) == "[]"
+
+
+@isolated
+def test_what_it_wrote_ends_with_the_check():
+    lines = """import os, pathlib
+found = [path.name for path in pathlib.Path("/tmp").rglob("x*")] + os.listdir("/dev/shm")
+pathlib.Path("/tmp/x.py").write_text("1"); pathlib.Path("/dev/shm/x").write_text("1")"""
+    assert seen(lines) == "[]"
+    assert seen(lines) == "[]"
+
+
+SEARCH = r"""import re
+pattern, found = re.compile(PATTERN), 0
+for line in open("/proc/self/maps"):
+    span, access, *_ = line.split()
+    low, high = (int(part, 16) for part in span.split("-"))
+    try:
+        with open("/proc/self/mem", "rb", 0) as memory:
+            memory.seek(low)
+            while "r" in access and low < high:
+                block = memory.read(min(2**24, high - low))
+                low += len(block)
+                found += len(pattern.findall(block))
+    except (OSError, ValueError, OverflowError): pass
+found = found > 0"""
+
+
+@isolated
+@pytest.mark.parametrize(
+    ("pattern", "there"),
+    [
+        (rb"[l]ines of its own", True),  # its own source, so that the search is known to find
+        (rb"[5]43[.]656", False),  # a target
+        (rb"[s]ecretsecret", False),  # what a hidden check asks for
+        (rb"[O]ther arguments than", False),  # a check's message
+        (rb"[2]71[.]828", False),  # an argument of a later call
+        (rb"[T]wo times x", False),
+    ],
+)
+def test_no_check_target_or_message_is_in_its_memory(pattern, there):
+    """Searched where it would lie: in all memory that the process can read."""
+    lines = SEARCH.replace("PATTERN", repr(pattern)) + '\nword = "lines of its own"'
+    assert seen(lines, seconds=60) == str(there)
+
+
+def test_it_learns_names_and_arguments_and_nothing_that_runs():
+    """A function that a check passes stays with the checker, and is only called from here."""
+    book = reference()
+    check = by_id(book)["check-98-1-02"]
+    check.source = "def secret(x):\n    return x + 1\nassert twice(secret) == 'called 42'"
+    by_id(book)["exercise-98-1"].source = (
+        "def twice(x):\n    ### BEGIN SOLUTION\n    return f'called {x(41)}' if callable(x) else 2 * x\n"
+        "    ### END SOLUTION"
+    )
+    right = "def twice(f):\n    return f'called {f(41)}' if callable(f) else 2 * f"
+    assert points(grade(right, book)) == [3, 2]
+    spy = "def twice(f):\n    return f'called {f.__code__.co_names}' if callable(f) else 2 * f"
+    assert points(grade(spy, book)) == [2, 2]
+    inspect = "import inspect\ndef twice(f):\n    raise ValueError(inspect.getsource(f))"
+    assert points(grade(inspect, book)) == [0, 2]
+
+
+@isolated
+def test_it_sees_no_process_but_its_own():
+    assert seen("import os\nfound = len([name for name in os.listdir('/proc') if name.isdigit()])") == "2"
+
+
+@isolated
+def test_it_has_no_power_and_gets_none():
+    lines = """import ctypes, os
+libc, found = ctypes.CDLL(None), []
+for flag in (0x10000000, 0x20000, 0x20000000):
+    found += [flag] if libc.unshare(flag) == 0 else []
+found += ["mount"] if libc.mount(b"tmpfs", b"/tmp", b"tmpfs", 0, None) == 0 else []
+found += [line for line in open("/proc/self/status") if line.startswith("Cap") and int(line.split()[1], 16)]
+found += ["trace"] if libc.ptrace(16, 1, 0, 0) == 0 else []
+try: os.kill(1, 9); os.stat("/proc/1") and None
+except OSError: pass"""
+    assert seen(lines) == "[]"
+
+
+def test_its_time_is_bounded_whatever_it_does():
+    begin = time.monotonic()
+    result = grade(inside("import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n"
+                          "while True: time.sleep(1)"), seconds=2)  # fmt: skip
+    assert points(result) == [0, 2]
+    assert time.monotonic() - begin < 60
+
+
+@isolated
+def test_the_memory_of_all_its_processes_is_bounded():
+    lines = """import os, time
+for _ in range(6):
+    if os.fork() == 0:
+        block = bytearray(3 * 10**8)
+        block[::4096] = b"1" * len(block[::4096])
+        time.sleep(9)
+time.sleep(9)"""
+    result = grade(inside(lines), run_memory=900, seconds=15)
+    assert points(result) == [0, 2]
+    assert "more than 900 MB" in told(result)[0]
+
+
+# the checker
+
+
+@isolated
+@pytest.mark.parametrize("place", ["/tmp", ".", "~"])
+def test_the_checker_imports_nothing_that_was_written_there(place):
+    """Modules of the names that the checker imports late, with an answer for everything."""
+    forged = f"""import os, pathlib
+place = pathlib.Path({place!r}).expanduser()
+for name in ("pandas", "torch", "scipy", "numpy", "matplotlib", "sitecustomize", "course", "json"):
+    try: (place / (name + ".py")).write_text("import os\\nos._exit(0)")
+    except OSError: pass
+import pandas
+def twice(x):
+    return pandas.Series([1.0, 2.0])"""
+    assert points(grade(forged)) == [0, 2]
+
+
+def test_the_checker_is_isolated_from_places_that_change():
+    book = reference()
+    by_id(book)["check-98-1-02"].source = (
+        "import sys\nassert twice(1) == 2\nassert sys.flags.isolated\n"
+        "assert not [p for p in sys.path if p in ('', '.') or p.startswith('/tmp')], sys.path"
+    )
+    assert points(grade("def twice(x):\n    return 2 * x", book)) == [3, 2]
+
+
+FRAMES = {
+    "pickle": b"cos\nsystem\n(S'true'\ntR.",
+    "deep": b"[" * 10**6,
+    "list": b'[["value", 1, []]]',
+    "code": b'{"remote": ["__import__", 1]}',
+    "unknown": b'{"module": ["os"]}',
+    "twice": b'{"tuple": [{"array": 0}, {"array": 0}, null]}',
+    "two kinds": b'{"list": [], "tuple": []}',
+    "text": b"\xff\xfe",
+}
+HEADER = np.lib.format.magic(1, 0)
+
+
+def framed(*parts):
+    return b"".join(struct.pack("<Q", len(part)) + part for part in parts)
+
+
+def npy(header):
+    text = header.encode().ljust(117) + b"\n"
+    return HEADER + struct.pack("<H", len(text)) + text
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_message_that_is_none_raises_a_value_error(name):
+    array = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }")
+    with pytest.raises(ValueError):  # noqa: PT011 (many ways to be wrong, one kind of error)
+        codec.decode(framed(FRAMES[name], array), None)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (10**9,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (0, 1000000000000), }",
+        "{'descr': '|S0', 'fortran_order': False, 'shape': (1000000,), }",
+        "__import__('os').system('true')",
+    ],
+)
+def test_an_array_that_lies_about_itself_is_refused(header):
+    with pytest.raises(ValueError):  # noqa: PT011
+        codec.decode(framed(b'{"array": 0}', npy(header)), None)
+
+
+@pytest.mark.parametrize(
+    "frame", [b"x" * 8, b"\xff" * 8, struct.pack("<Q", 2**40), struct.pack("<Q", 100) + b"{", framed(b"null")]
+)
+def test_raw_bytes_on_the_socket_cost_nobody_else(frame):
+    lines = f"""import os, time
+for number in range(3, 64):
+    try: os.write(number, {frame!r})
+    except OSError: pass
+time.sleep(1)"""
+    result = grade(inside(lines), seconds=3)
+    assert result["status"] == "graded"
+    assert points(result) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["range(10**9)", "iter(int, 1)", "[0] * 10**8", "np.zeros(10**9)", "10**10**6", "shared", "endless",
+     "np.broadcast_to(np.zeros(1), (10**10,))", "dict.fromkeys(range(10**6))"],
+)  # fmt: skip
+def test_a_huge_result_is_refused_before_it_is_sent(value):
+    source = f"""import numpy as np
+shared = [0]
+for _ in range(60): shared = [shared, shared]
+endless = []
+endless.append(endless)
+def twice(x):
+    return {value}"""
+    begin = time.monotonic()
+    result = grade(source, memory=1500)
+    assert points(result) == [0, 2]
+    assert time.monotonic() - begin < 90
+
+
+def test_what_is_sent_comes_back_the_same():
+    import pandas as pd
+    import torch
+
+    values = [None, True, 3, 2.5, "ä", 1 + 2j, [1, (2, {3})], {"a": [1.5] * 100}, np.arange(6).reshape(2, 3),
+              np.float32(0.5), np.array(["a", "b"]), float("inf"), 10**100]  # fmt: skip
+    for value in values:
+        found = codec.decode(codec.encode(value, id), None)
+        assert type(found) is type(value)
+        assert np.array_equal(found, value) if isinstance(value, np.ndarray) else found == value
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]}, index=["r", "s"])
+    assert codec.decode(codec.encode(frame, id), None).equals(frame)
+    assert torch.equal(codec.decode(codec.encode(torch.eye(3), id), None), torch.eye(3))
+    assert codec.decode(codec.encode(map(str, [1, 2]), id), None) == ["1", "2"]
