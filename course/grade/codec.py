@@ -186,7 +186,8 @@ class Reader:
         version = np.lib.format.read_magic(file)
         header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = header[version](file, max_header_size=10_000)
-        if dtype.hasobject or dtype.kind not in "?biufcUSmM" or not dtype.itemsize or max(shape, default=0) > LONGEST_SIDE:
+        plain = not dtype.hasobject and dtype.kind in "?biufcUSmM" and dtype.itemsize
+        if not plain or max(shape, default=0) > LONGEST_SIDE:
             raise ValueError(f"an array of {dtype.str[:20]} cannot be brought back")
         if math.prod(shape) * dtype.itemsize != len(self.arrays[place]) - file.tell():
             raise ValueError("an array is longer or shorter than it says")
