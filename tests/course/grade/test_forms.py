@@ -52,7 +52,7 @@ NOTHING = {
     "empty": "__import__('numpy').empty((0, 1, 1))",
     "empty_list": "[]",
     "none": "None",
-    "zero_dimensions": "__import__('numpy').array(0.0)",
+    "zero_dimensions": "__import__('numpy').array(-7.25)",
     "wrong_shape": "__import__('numpy').ones((7, 3, 2))",
     "empty_table": "__import__('pandas').DataFrame()",
 }
