@@ -55,6 +55,8 @@ class Message:
             return {"numbers": [kind.__name__, self.array(np.array(value))]}
         if kind in (list, tuple, set, frozenset):
             return {kind.__name__: [again(item) for item in value]}
+        if kind is slice:
+            return {"slice": [again(part) for part in (value.start, value.stop, value.step)]}
         if isinstance(value, LAZY):
             return {"list": [again(item) for item in itertools.islice(value, MOST_PARTS)]}
         if kind is dict or (isinstance(value, dict) and kind.__module__ == "collections"):
@@ -145,6 +147,8 @@ class Reader:
             return {"list": list, "tuple": tuple}[content[0]](self.array(content[1]).tolist())
         if kind == "dict":
             return {again(key): again(item) for key, item in content}
+        if kind == "slice":
+            return slice(*(again(part) for part in content))
         if kind == "complex":
             return complex(*map(float, content))
         if kind in ("array", "scalar"):

@@ -113,7 +113,7 @@ def rebuilt(array, like):
         return type(like)(parts) if not hasattr(like, "_fields") else type(like)(*parts)
     if isinstance(like, np.ndarray):
         return array
-    number = array[()]
+    number = np.asarray(array)[()]
     return number if isinstance(like, np.generic) or not isinstance(number, np.generic) else number.item()
 
 

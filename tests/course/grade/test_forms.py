@@ -109,6 +109,7 @@ def test_an_answer_without_content_earns_nothing(number):
         ((torch.tensor([1.0]), 2), (np.zeros(1), 0.5), (np.array([1.0]), 2.0)),
         ("text", None, "text"),
         (np.str_("a"), "b", "a"),
+        (np.array(["C", "H"]), ["N", "O"], ["C", "H"]),
     ],
 )
 def test_a_result_takes_the_form_of_the_references(value, like, wanted):
