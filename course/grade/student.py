@@ -100,10 +100,10 @@ def watch(first, connection, end, job):
         if os.waitid(os.P_PID, first, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return ""
         held, count = usage(first, job["run_memory"])
+        if count > sandbox.PROCESSES:  # before the memory: pages that they share are counted once in few
+            return f"more than {sandbox.PROCESSES} processes"
         if held > job["run_memory"]:
             return f"more than {job['run_memory']} MB of memory"
-        if count > sandbox.PROCESSES:
-            return f"more than {sandbox.PROCESSES} processes"
     return f"no result after {job['seconds']:g} seconds"
 
 

@@ -265,7 +265,7 @@ def test_what_is_sent_comes_back_the_same():
     import torch
 
     values = [None, True, 3, 2.5, "ä", 1 + 2j, [1, (2, {3})], {"a": [1.5] * 100}, np.arange(6).reshape(2, 3),
-              np.float32(0.5), np.array(["a", "b"]), float("inf"), 10**100, slice(None, None, 12)]  # fmt: skip
+              np.float32(0.5), np.array(["a", "b"]), float("inf"), 10**100, slice(9)]  # fmt: skip
     for value in values:
         found = codec.decode(codec.encode(value, id), None)
         assert type(found) is type(value)
