@@ -1,20 +1,25 @@
 """Tell a student how their own copy of a notebook stands: make grade-mine NB=22 [FILE=my copy.ipynb].
 
 Looks in work/ and build/student unless a file is named. The reference is the notebook of this number in
-notebooks/, on the sample the executed one in build/; where that is a student copy itself (a release
-without solutions), only the visible checks are known.
+notebooks/ as it is committed, on the sample the executed one in build/; where that is a student copy itself
+(a release without solutions), only the visible checks are known.
 """
 
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 
 from course import contract
 from course.grade import batch, report, submission
-from course.grade.release import STUDENT, changed_since
-from course.learn.work import WORK
-from course.notebooks import ROOT, find, find_checked
+from course.grade.release import STUDENT, changed_since, source_of
+from course.learn.committed import changed, committed, differing
+from course.learn.work import WORK, Unreadable, read
+from course.notebooks import ROOT, find_checked
+
+BACK = "git stash puts that file back and keeps your text"
+EITHER = "put the file back if it was edited; if the course is newer, rename your copy and make learn"
 
 
 def lines(result):
@@ -33,41 +38,93 @@ def lines(result):
 
 
 def own_copy(number, given):
-    """The student's file; raises SystemExit that says where it was looked for."""
+    """(the student's file, its sisters that are not looked at); SystemExit says where it was looked for.
+
+    The file as it was given out comes first, not one that JupyterLab calls `-Copy1`.
+    """
     if given:
         if not Path(given).is_file():
             raise SystemExit(f"FILE={given}: there is no such file")
-        return Path(given)
-    found = [path for folder in (WORK, STUDENT) for path in sorted(folder.glob(f"*/{number}_*.ipynb"))]
-    if not found:
-        raise SystemExit(f"NB={number}: no copy in work/ or build/student; run make learn, or give FILE=")
-    return found[0]
-
-
-def refuse_changed(number):
-    """Raise SystemExit where the source is not what was given out: somebody has worked in it by mistake."""
-    source = find(number)
+        return Path(given), []
+    names = {find_checked(number).name}
     for folder in (WORK, STUDENT):
-        if changed := changed_since(source, folder):
-            what = f"{', '.join(changed)} differ from {folder.relative_to(ROOT)}/"
-            where = f"{source.relative_to(ROOT)}: {what}"
-            raise SystemExit(f"{where}; git stash puts the source back, make learn updates copies")
+        found = sorted(
+            folder.glob(f"*/{number}_*.ipynb"), key=lambda path: (path.name not in names, path.name)
+        )
+        if found:
+            return found[0], found[1:]
+    raise SystemExit(f"NB={number}: no copy in work/ or build/student; run make learn, or give FILE=")
+
+
+def reference(number):
+    """(the notebook to compare with, what has to be said about it); SystemExit where there is none.
+
+    Whoever works in notebooks/ by mistake changes what answers are compared with: then what is committed is
+    taken. A copy that is older than the course is compared with the newer text.
+    """
+    path = find_checked(number)
+    source = source_of(path)
+    before = committed(source) if changed([source]) else None
+    try:
+        now = read(path)
+        contract.exercises(now)
+        found = differing(now, before, hidden=True) if before else []
+        wrong = f"{', '.join(found)} differ from what is committed" if found else ""
+    except (Unreadable, ValueError) as error:
+        wrong = str(error)
+    if wrong and before and path == source:
+        return before, [f"{named(source)}: {wrong}, which is taken here; {BACK}"]
+    if wrong:
+        raise SystemExit(f"{named(path)}: {wrong}; {BACK}")
+    older = sorted({one for folder in (WORK, STUDENT) for one in changed_since(path, folder)})
+    if older and committed(source) is None:  # no git here that could tell which of the two is new
+        raise SystemExit(f"{named(path)}: {', '.join(older)} not as in your copy: {EITHER}")
+    return now, [f"the course is newer than your copy: {', '.join(older)} changed since"] if older else []
+
+
+def named(path):
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def ago(seconds):
+    """A span of time in the words of somebody who just saved."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{number} {unit}{'s' * (number > 1)} ago"
+    return "just now"
+
+
+def advice(result):
+    """What to do next."""
+    if result["status"] != "graded":
+        return (
+            "Open the file in JupyterLab and save it again (Ctrl+S); make learn writes a new one beside it."
+        )
+    order = (contract.PARTLY, contract.INCORRECT, contract.MISSING)
+    open_ones = [row for row in result["exercises"] if row["outcome"] in order]
+    if not open_ones:
+        return "All is correct. Hand in this file; start.ipynb has the next lesson."
+    attempted = [row for row in open_ones if row["outcome"] != contract.MISSING]
+    row = (attempted or open_ones)[0]
+    what = "mend" if attempted else "answer"
+    return f"Next: {what} {row['exercise']}, run its cell, save (Ctrl+S), and run this again."
 
 
 def main():
     number = sys.argv[1]
-    refuse_changed(number)
-    reference = find_checked(number)
-    path = own_copy(number, sys.argv[2] if len(sys.argv) > 2 else None)
-    content = reference.read_bytes()
-    print(f"checking {path.name} ...", flush=True)
-    limits = batch.remembered(reference.stem) or submission.Limits()
+    book, said = reference(number)
+    path, others = own_copy(number, sys.argv[2] if len(sys.argv) > 2 else None)
+    print(f"checking {named(path)}, saved {ago(time.time() - path.stat().st_mtime)} ...", flush=True)
+    for other in others:
+        said.append(f"not looked at: {other.name} (FILE={named(other)} checks it)")
+    content = nbformat.writes(book, version=4).encode()
+    limits = batch.remembered(find_checked(number).stem) or submission.Limits()
     result = submission.grade(path.read_bytes(), content, limits)
     if result["status"] != "graded":
         print(result["status"])
-    print("\n".join([*result["notes"], *lines(result)]))
-    print(f"{result['points']:g} of {result['possible']:g} points")
-    book = nbformat.reads(content.decode(), as_version=4)
+    print("\n".join([*said, *result["notes"], *lines(result)]))
+    print(f"{result['points']:g} of {result['possible']:g} points. {advice(result)}")
     if not any(check.hidden for exercise in contract.exercises(book) for check in exercise.checks):
         print("Only the visible checks are known here; the grader has more.")
 

@@ -67,8 +67,8 @@ def main():
     arguments = parser.parse_args()
     path = find_checked(arguments.notebook)
     shutil.rmtree(TERM, ignore_errors=True)
-    written, _ = release.release([path], TERM / "student")
-    print(f"released {written[0]}")
+    done, _ = release.release([path], TERM / "student")
+    print(f"released {' '.join(done)}")
     expected = {}
     for name, (text, points) in synthetic(nbformat.read(path, 4)).items():
         target = TERM / "submissions" / name / path.name

@@ -17,13 +17,16 @@ RULES = """\
 - Answer where it says `# YOUR CODE HERE`, and keep the name of the function. Further cells are yours.
 - The cell `self_check(...)` below an exercise says how your answer stands, as often as you want.
 - What counts when you hand in is what works in front of you: save, then hand in this file.
-- Your functions are also called with inputs that you do not see here (hidden checks)."""
+- Your functions are also called with inputs that you do not see here (hidden checks).
+
+Words and symbols: [glossary](../glossary.md). Works that are cited: [references](../references.md)."""
 START = """\
 try:
     from course.learn.self_check import self_check
 except ImportError:
-    raise ImportError("this kernel does not know the course: close JupyterLab and start it with\\n"
-                      "    make learn        or        python -m course learn") from None"""
+    def self_check(exercise):
+        print("self_check needs the course beside this notebook: start JupyterLab in its folder with\\n"
+              "    make learn        or        python -m course learn")"""
 WANTED = "What the next cell should print:\n\n```text\n{text}\n```"
 
 

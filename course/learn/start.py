@@ -17,8 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from course import contract
 from course.grade import release
 from course.learn import verdict
-from course.learn.self_check import remembered
-from course.learn.work import RECORD, WORK, pristine, record_folder
+from course.learn.work import RECORD, WORK, Unreadable, pristine, read, record_folder, remembered, write
 from course.notebooks import ROOT, all_checked, all_notebooks
 
 LAB = ROOT / "course" / "learn" / "lab"
@@ -40,7 +39,8 @@ below it.
 says correct, partly, incorrect or not attempted, what was wanted and what came. Open one hint at a time.
 
 **Your work is safe.** A newer version of the course adds lessons and never overwrites what you wrote. Save
-before you hand in. The glossary and the reference list are in `docs/` of the course."""
+before you hand in. Words and symbols: the [glossary](glossary.md); works that are cited: the
+[references](references.md)."""
 CELL = "from course.learn.start import overview\n\noverview()  # run this cell again to see your points"
 
 
@@ -60,14 +60,20 @@ def table(record):
         if path.parent.name[0] != series:
             series = path.parent.name[0]
             lines.append(f"| {SERIES.get(series, path.parent.name)} | | | |")
-        number = path.name[:2]
-        book = pristine(number, record)
+        number, name = path.name[:2], f"{path.parent.name}/{path.name}"
+        there = (record.parent / name).exists()
+        try:
+            book = pristine(number, record)
+        except ValueError:  # a source that is damaged, and no copy yet
+            continue
         title, minutes, before = first_cell(book)
         rows = verdict.standing(book, remembered(number, record))
         points, possible = (sum(row[place] for row in rows) for place in (2, 3))
-        link = f"[{title}]({path.parent.name}/{path.name})"
         share = f"{points:g} of {possible:g}" + (" ✔" if rows and points == possible else "")
-        lines.append(f"| {link} | {minutes} | {before} | {share} |")
+        lesson, share = (
+            (f"[{title}]({name})", share) if there else (title, f"not here yet: make all NB={number}")
+        )
+        lines.append(f"| {lesson} | {minutes} | {before} | {share} |")
     return "\n".join(lines)
 
 
@@ -83,29 +89,34 @@ def start_page(folder):
     cell = new_code_cell(CELL, id="overview", execution_count=1, outputs=[shown])
     book = new_notebook(cells=[new_markdown_cell(WELCOME, id="welcome"), cell])
     book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    page = folder / START
+    page, given = folder / START, folder / RECORD / START
     text = nbformat.writes(book, version=4) + "\n"
     # notes that somebody wrote into the start page are work too
-    if not page.exists() or release.sources(page.read_text(errors="replace")) == release.sources(text):
-        release.write(page, text)
+    now, before = (path.read_text(errors="replace") if path.exists() else "" for path in (page, given))
+    if not now or release.sources(now) in (release.sources(before), release.sources(text)):
+        write(page, text)
+        write(given, text)
 
 
 def prepare(folder=WORK):
     """Bring the folder of copies up to date; yields what to print."""
     known = all_checked()
-    if len(known) < len(all_notebooks()):
-        have = {path.name for path in known}
-        missing = " ".join(path.name[:2] for path in all_notebooks() if path.name not in have)
-        yield f"the data are the sample, and these have not run on it yet (make all): {missing}"
-    done = release.release(known, folder)
+    have = {path.name for path in known}
+    if missing := " ".join(path.name[:2] for path in all_notebooks() if path.name not in have):
+        yield f"the data are the sample, and these lessons have not run on it yet: {missing}"
+        yield f'  to run them: make all DATA=sample NB="{missing}"; then make learn DATA=sample again'
+    done, said = release.release(known, folder, safe=True)
     count = {what: sum(one == what for one in done.values()) for what in done.values()}
-    yield f"{folder.name}/: " + ", ".join(f"{number} {what}" for what, number in count.items())
+    yield f"{folder.name}/: " + (", ".join(f"{n} {what}" for what, n in count.items()) or "no lesson yet")
+    yield from (f"  {line}" for line in said)
     for name, what in done.items():
-        if what == release.BEHIND:
-            yield f"  {name}: yours is kept; rename it and run this again to get the newer one beside it"
-    for path in known:
-        for exercise in release.changed_since(path, folder):
-            yield f"  {path.relative_to(ROOT)}: {exercise} is not as in your copy; work in {folder.name}/"
+        try:
+            read(folder / name)
+        except Unreadable as error:
+            yield f"  {folder.name}/{name}: {error}; it is kept. Rename it and run this again for a new one"
+        else:
+            if what == release.BEHIND:
+                yield f"  {name}: yours is kept; rename it and run this again to get the newer one beside it"
     start_page(folder)
 
 

@@ -13,6 +13,7 @@ NEXT = {
     "correct": "Go on.",
     "partly": "Look at the check that fails, then run your cell and this one again.",
     "incorrect": "Look at the messages, change your cell, run it and this one again.",
+    "stale": "Run your cell, then this one again.",
     "not attempted": "Write your answer where it says YOUR CODE HERE, run its cell, then this one.",
 }
 
@@ -20,7 +21,13 @@ NEXT = {
 def heading(found):
     unit = "point" if found["possible"] == 1 else "points"
     points = f"{found['points']:g} of {found['possible']:g} {unit} of the visible checks"
-    return f"{found['exercise']} {contract.MARKS[found['outcome']]} {found['outcome']}: {points}"
+    ran = f", as your cell ran at {found['ran']}" if found["ran"] else ""
+    return f"{found['exercise']} {contract.MARKS[found['outcome']]} {found['outcome']}: {points}{ran}"
+
+
+def advice_on(found):
+    """What to do next about an exercise."""
+    return NEXT["stale"] if found["stale"] else NEXT[found["outcome"]]
 
 
 def failures(found):
@@ -85,7 +92,7 @@ def text(found):
         if wanted:
             lines += ["  wanted:", *(f"    {line}" for line in cut(wanted))]
             lines += ["  yours:", *(f"    {line}" for line in cut(got))]
-    lines.append(NEXT[found["outcome"]])
+    lines.append(advice_on(found))
     said = list(beyond(found))
     if said:
         lines += ["Hidden checks call it with other inputs; what they say to whoever fails:",
@@ -103,7 +110,7 @@ def page(found):
             rows = "".join(ROW.format(side, escape("\n".join(cut(shown)))) for side, shown in
                            (("wanted", wanted), ("yours", got)))  # fmt: skip
             parts.append(f"<table>{rows}</table>")
-    parts.append(f"<p>{NEXT[found['outcome']]}</p>")
+    parts.append(f"<p>{advice_on(found)}</p>")
     said = list(beyond(found))
     if said:
         items = "".join(f"<li>{escape(line)}</li>" for line in said)

@@ -1,14 +1,19 @@
 """What self_check says to right, half right, wrong, missing and odd answers, here and in a real kernel."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import nbclient
 import nbformat
+import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from course import contract
-from course.learn import self_check, verdict, work
+from course.learn import history, judge, odd, self_check, verdict, work
 from course.learn.copies import equipped
 from course.notebooks import all_notebooks, find
 
@@ -43,7 +48,33 @@ def judged(book, source, saved=None, **namespace):
     """How an answer stands: its source is run as its cell would be."""
     namespace = {"value": 8.0, **namespace}
     exec(source, namespace)
-    return self_check.judged(book, contract.exercises(book)[0], namespace, saved)
+    saved = saved and odd.Saved(saved, 0.0)
+    return judge.judged(book, contract.exercises(book)[0], namespace, saved)
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """An IPython whose cells are remembered, as in a student's kernel; run(source, cell id) runs one."""
+    monkeypatch.setattr(history, "RAN", [])
+    made = InteractiveShell(user_ns={"value": 8.0})
+    made.history_manager.enabled = False
+    history.watch(made)
+    made.run = lambda source, cell: made.run_cell(source, store_history=True, cell_id=cell)
+    return made
+
+
+def stands(book, shell, saved=None, after=1.0):
+    """How the exercise of a shell stands; after: seconds from now at which the notebook was saved."""
+    saved = saved and odd.Saved(saved, time.time() + after)
+    return judge.judged(book, contract.exercises(book)[0], shell.user_ns, saved)
+
+
+def saved_with(book, **sources):
+    """The copy as it is saved, with other sources: exercise_99_1="..." stands for the cell exercise-99-1."""
+    made = nbformat.from_dict(book)
+    for name, source in sources.items():
+        next(cell for cell in made.cells if cell.id == name.replace("_", "-")).source = source
+    return made
 
 
 @pytest.mark.parametrize(("source", "outcome", "points"), [
@@ -68,7 +99,7 @@ def test_a_check_changes_nothing_in_the_notebook(book):
     namespace = {"value": 8.0}
     exec(RIGHT, namespace)
     before = set(namespace)
-    self_check.judged(book, contract.exercises(book)[0], namespace, None)
+    judge.judged(book, contract.exercises(book)[0], namespace, None)
     assert set(namespace) == before
 
 
@@ -89,11 +120,94 @@ def test_an_error_is_one_line_without_the_hint_about_mathematics(book):
 def test_a_missing_helper_is_found_in_the_cell_that_was_not_run(book):
     saved = nbformat.from_dict(book)
     saved.cells.append(code("def helper(x):\n    return x", "mine"))
-    place = len([cell for cell in saved.cells if cell.cell_type == "code"])
     text = verdict.text(judged(book, "def halve(x):\n    return helper(x)", saved))
-    assert f"Code cell {place} defines helper and has not been run" in text
+    assert (
+        "Run the cell under “99 Example” that begins `def helper(x):`: it defines helper and has not" in text
+    )
     text = verdict.text(judged(book, "def halve(x):\n    return hepler(x)", saved))
     assert "No cell of the saved notebook defines hepler: is it spelt right?" in text
+
+
+def test_a_verdict_says_which_run_it_belongs_to(book, shell):
+    shell.run("1 + 1", "other")
+    shell.run(RIGHT, "exercise-99-1")
+    saved = saved_with(book, exercise_99_1=RIGHT)
+    found = stands(book, shell, saved)
+    assert verdict.text(found).startswith(
+        "99.1 ✔ correct: 2 of 2 points of the visible checks, as your cell ran at [2]"
+    )
+    assert (found["notes"], found["stale"]) == ([], False)
+    edited = saved_with(book, exercise_99_1="def halve(x):\n    return x")
+    found = stands(book, shell, edited)  # changed and saved, but not run
+    assert found["stale"]
+    assert "Your cell was changed after it ran at [2]" in verdict.text(found)
+    assert "Run your cell, then this one again." in verdict.page(found)
+    assert not stands(book, shell, edited, after=-5)[
+        "stale"
+    ]  # saved before the run: that is no change after it
+    shell.run("def halve(x):\n    return x", "exercise-99-1")
+    assert stands(book, shell, edited)["outcome"] == "incorrect"
+
+
+@pytest.mark.parametrize("broken", ["def halve(x)\n    return x", "1 / 0\ndef halve(x):\n    return x"])
+def test_a_cell_that_failed_leaves_the_run_before(book, shell, broken, capsys):
+    shell.run(RIGHT, "exercise-99-1")
+    shell.run(broken, "exercise-99-1")
+    found = stands(book, shell)
+    assert found["stale"]
+    assert "ended with an error at [2], before it defined halve. This verdict is about what ran at [1]" in (
+        verdict.text(found))  # fmt: skip
+
+
+def test_an_answer_below_the_line_that_raises_is_told_so(book, shell):
+    stub = contract.exercises(book)[0].source
+    shell.run(f"{stub}\n    return x / 2", "exercise-99-1")
+    text = verdict.text(stands(book, shell))
+    assert "still stands in your cell, and nothing below it runs: delete that line" in text
+    shell.run(stub, "exercise-99-1")
+    assert "delete that line" not in verdict.text(stands(book, shell))
+
+
+def test_two_cells_for_one_answer(book, shell):
+    """A duplicated exercise cell ran last, and the original is what counts."""
+    saved = saved_with(book, exercise_99_1="def halve(x):\n    return 2.5")
+    twin = nbformat.from_dict(next(cell for cell in saved.cells if cell.id == "exercise-99-1"))
+    twin.id, twin.source = "twin", RIGHT
+    saved.cells.append(twin)
+    shell.run("def halve(x):\n    return 2.5", "exercise-99-1")
+    shell.run(RIGHT, "twin")
+    text = verdict.text(stands(book, shell, saved))
+    assert "2 cells claim this exercise; the original counts" in text
+    assert "This verdict is about what ran at [2]; in the saved file another one counts" in text
+    shell.run("def halve(x):\n    return 2.5", "exercise-99-1")
+    assert "another one counts" not in verdict.text(stands(book, shell, saved))
+
+
+@pytest.mark.parametrize(("cell", "told"), [
+    ("value = 3.0", True), ("value += 1", True), ("for value in range(3):\n    pass", True),
+    ("def own(value):\n    value = 3\n    return value", False), ("print(value)", False),
+])  # fmt: skip
+def test_a_name_of_the_lesson_that_was_overwritten_is_named(book, shell, cell, told):
+    book.cells.insert(2, code("value = 8.0", "code-99-01"))
+    book.cells.insert(2, nbformat.v4.new_markdown_cell("## 1 The value", id="text-99-02"))
+    shell.run("value = 8.0", "code-99-01")
+    shell.run("def halve(x):\n    return x / 2 + (x > 6)", "exercise-99-1")
+    shell.run(cell, "mine")
+    text = verdict.text(stands(book, shell))
+    wanted = ("value is no longer what the lesson made of it: your cell at [3] changed it. "
+              "Run the cell under “1 The value” that begins `value = 8.0` again")  # fmt: skip
+    assert (wanted in text) == told
+    shell.run("value = 8.0", "code-99-01")
+    assert "no longer what the lesson made" not in verdict.text(stands(book, shell))
+
+
+def test_an_array_of_the_lesson_that_was_written_into_is_named(book, shell):
+    book.cells.insert(2, code("value = np.array([8.0])", "code-99-01"))
+    shell.user_ns["np"] = np
+    shell.run("value = np.array([8.0])", "code-99-01")
+    shell.run("def halve(x):\n    return x", "exercise-99-1")
+    shell.run("value[0] = 1", "mine")
+    assert "value is no longer what the lesson made" in verdict.text(stands(book, shell))
 
 
 def test_odd_copies_are_named(book):
@@ -121,28 +235,89 @@ def test_odd_copies_are_named(book):
     assert "2 cells claim this exercise" in told(double)
 
 
+ENDLESS = [
+    "while True: pass",
+    "while True:\n        try: x = 1\n        except: pass",
+    "while True:\n        try:\n            while True: x = 1\n        except: continue",
+    "while True:\n        try: time.sleep(100)\n        except BaseException: pass",
+    "time.sleep(100)",
+    "return [one for one in iter(lambda: 0, 1) if one]",
+]
+
+
 def test_an_endless_loop_is_stopped(book, monkeypatch):
-    monkeypatch.setattr(self_check, "SECONDS", 0.5)
-    found = judged(book, "def halve(x):\n    while True:\n        pass")
-    assert "is there a loop that does not end?" in verdict.text(found)
-    assert found["outcome"] == "incorrect"
+    monkeypatch.setattr(judge, "SECONDS", 0.5)
+    before = signal.getsignal(signal.SIGINT)
+    for body in ENDLESS:
+        begin = time.monotonic()
+        found = judged(book, f"import time\ndef halve(x):\n    {body}")
+        text = verdict.text(found)
+        assert text.count("is there a loop that does not end?") == 1, body
+        assert found["outcome"] == "incorrect"
+        assert time.monotonic() - begin < 60  # a safety net: without the limit it would not come back
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_all_checks_of_an_exercise_share_one_time(book, monkeypatch):
+    monkeypatch.setattr(judge, "SECONDS", 0.5)
+    called = []
+    found = judged(book, "def halve(x):\n    called.append(x)\n    while True: pass", called=called)
+    assert called == [5.0]  # the second check did not begin
+    assert [check["verdict"].passed for check in found["checks"]] == [False, False]
+
+
+def test_a_person_can_stop_a_check(book):
+    def halve(x):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    found = judge.judged(book, contract.exercises(book)[0], {"halve": halve, "value": 8.0}, None)
+    assert "you stopped it" in verdict.text(found)
 
 
 def test_an_unknown_exercise_is_refused():
     with pytest.raises(ValueError, match=r"'12\.9' is not in this notebook; allowed are 12\.1 12\.2"):
         self_check.self_check("12.9")
-    with pytest.raises(ValueError, match="no notebook has the number '77'"):
-        self_check.self_check("77.1")
+    for number in ("77.1", 77, None, [12], "", "12.1.1", object):
+        with pytest.raises(ValueError, match="allowed are") as refused:
+            self_check.self_check(number)
+        assert refused.value._render_traceback_() == [str(refused.value)]
+        assert "\n" not in str(refused.value)
+
+
+def test_a_number_may_be_given_as_one(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / work.RECORD).mkdir()
+    monkeypatch.setattr(self_check, "user_namespace", dict)
+    self_check.self_check(12.1)
+    self_check.self_check(12)
+    shown = capsys.readouterr().out
+    assert "12.1 – not attempted" in shown
+    assert "0 of 8 points" in shown
 
 
 def test_points_are_remembered_beside_the_copies(tmp_path, book):
     record = tmp_path / work.RECORD
-    self_check.remember("99.1", judged(book, "def halve(x):\n    return 2.5"), record)
-    assert self_check.remembered("99", record) == {"99.1": [1, "partly"]}
-    rows = verdict.standing(book, self_check.remembered("99", record))
+    work.remember("99.1", 1, "partly", record)
+    assert work.remembered("99", record) == {"99.1": [1, "partly"]}
+    work.remember("99.1", 0, "not attempted", record)  # only not run since the kernel started
+    assert work.remembered("99", record) == {"99.1": [1, "partly"]}
+    rows = verdict.standing(book, work.remembered("99", record))
     assert "1 of 2 points of the visible checks. Next: exercise 99.1" in verdict.standing_text(rows)
-    work.points_file("99", record).write_text("not JSON")
-    assert self_check.remembered("99", record) == {}
+
+
+@pytest.mark.parametrize("content", [
+    "", "not JSON", "[]", "[" * 100_000, '{"99.1": 1}', '{"99.1": ["a", "correct"]}', '{"99.1": [1]}',
+    '{"99.1": [1, "marvellous"]}', '{"99.1": {"points": 1}}', '{"99.1": null}', "\udcff",
+])  # fmt: skip
+def test_points_that_somebody_damaged_count_as_not_remembered(tmp_path, content, book):
+    path = work.points_file("99", tmp_path)
+    path.parent.mkdir()
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    assert work.remembered("99", tmp_path) == {}
+    assert "0 of 2 points" in verdict.standing_text(verdict.standing(book, work.remembered("99", tmp_path)))
+    work.remember("99.1", 1, "partly", tmp_path)
+    assert work.remembered("99", tmp_path) == {"99.1": [1, "partly"]}
 
 
 @pytest.mark.parametrize("number", ["12", "22", "31"])

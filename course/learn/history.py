@@ -1,0 +1,115 @@
+"""What ran in this kernel: so that a verdict can say which source it belongs to."""
+
+import ast
+import contextlib
+import re
+import time
+from dataclasses import dataclass
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from course import contract
+from course.grade import slicing
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+RAN = []  # the Runs of this kernel, in order
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a cell: its id, its source, the number that JupyterLab shows beside it, and how it ended."""
+
+    cell: str
+    source: str
+    number: int
+    good: bool
+    when: float
+    file: str = ""  # what Python calls the source, in the code of its functions
+
+    def __str__(self):
+        return f"[{self.number}]"
+
+
+def watch(shell):
+    """Remember each cell that runs from now on."""
+
+    def note(result):
+        info = result.info
+        if info and info.raw_cell and info.cell_id:
+            number = result.execution_count or 0
+            code = shell.transform_cell(info.raw_cell)
+            name = shell.compile.get_code_name(info.raw_cell, code, number)
+            RAN.append(Run(info.cell_id, info.raw_cell, number, result.success, time.time(), name))
+
+    shell.events.register("post_run_cell", note)
+
+
+def last(cell):
+    """The last Run of a cell, or None."""
+    return next((run for run in reversed(RAN) if run.cell == cell), None)
+
+
+def origin(name, namespace):
+    """The Run that gave a name its value, None where that is not known."""
+    code = getattr(namespace.get(name), "__code__", None)
+    for run in reversed(RAN):
+        if (code and run.file and code.co_filename == run.file) or (
+            run.good and not code and name in slicing.names(run.source).binds
+        ):
+            return run
+    return None
+
+
+def changers(names, lesson):
+    """{name: Run} of names of the lesson that something else has changed since the lesson set them.
+
+    lesson: {cell id: source} of the lesson's own cells. A run of such a cell as it was given sets its names.
+    """
+    found = {}
+    for run in RAN:
+        given = run.cell in lesson and contract.same_code(run.source, lesson[run.cell])
+        for name in names & set_by(run.source):
+            if not given:
+                found[name] = run
+            elif name in slicing.names(run.source).binds:
+                found.pop(name, None)
+    return found
+
+
+def set_by(source):
+    """Names that a source binds, or writes into (`X[0] = 1`), outside functions."""
+    found = set(slicing.names(source).binds)
+    for statement in slicing.statements(TransformerManager().transform_cell(source)):
+        with contextlib.suppress(SyntaxError, ValueError):
+            body = [node for node in ast.parse(statement).body if not isinstance(node, DEFINITIONS)]
+            for part in ast.walk(ast.Module(body, [])):
+                if isinstance(getattr(part, "ctx", None), (ast.Store, ast.Del)):
+                    found.add(root(part))
+    return found - {None}
+
+
+def root(node):
+    """The name at the root of a.b[c], None where it begins with something else."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def called(source, headings=""):
+    """A cell in words, for somebody who sees no cell ids: the heading above it and how it begins."""
+    lines = [line.strip() for line in source.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("#", "%", "import ", "from "))] or lines or [""]
+    begins = told[0] if len(told[0]) <= 60 else told[0][:57] + "..."
+    return f"the cell{f' under “{headings}”' if headings else ''} that begins `{begins}`"
+
+
+def heading_above(book, cell):
+    """The text of the nearest heading above a cell of a notebook, "" where there is none."""
+    found = ""
+    for one in book.cells:
+        if one is cell:
+            break
+        if one.cell_type == "markdown":
+            titles = re.findall(r"^#+ +(.+)$", one.source, re.MULTILINE)
+            found = titles[-1] if titles else found
+    return found

@@ -1,0 +1,106 @@
+"""How an exercise stands with what is in the kernel: its visible checks, run as they were released."""
+
+import builtins
+import contextlib
+import io
+import time
+import traceback
+
+from course import contract
+from course.check import compare
+from course.learn import odd
+from course.learn.stopping import OutOfTime, within
+
+SECONDS = 20  # for all checks of one exercise; the slowest of the course's solutions takes one
+
+
+class Discarded(io.TextIOBase):
+    """Takes what a student's function prints, which counts for nothing."""
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        return len(text)
+
+
+def judged(book, exercise, namespace, saved):
+    """How an exercise stands: {exercise, outcome, points, possible, checks, notes, hidden, stale, ran}.
+
+    saved: the notebook as it was saved last, a `odd.Saved` or None. stale: the verdict is about another
+    source than the one that stands in the cell; ran: the number of the run that it is about, "" if unknown.
+    """
+    cells = {cell.id: cell for cell in book.cells}
+    missing = [name for name in sorted(set(contract.defined(exercise.source))) if name not in namespace]
+    surroundings = dict(namespace)  # one for all checks: a later one may use what an earlier one sets
+    end = time.monotonic() + SECONDS
+    checks = []
+    for check in (one for one in exercise.checks if not one.hidden):
+        if missing:
+            result = contract.Verdict(False, unfinished=True)
+        else:
+            result = run(cells[check.cell], surroundings, saved, end)
+        checks.append({"points": check.points, "message": check.message, "verdict": result})
+    points = sum(check["points"] for check in checks if check["verdict"].passed)
+    possible = sum(check["points"] for check in checks)
+    said = odd.about(book, exercise, namespace, saved, missing, checks)
+    if checks and all(check["verdict"].unfinished for check in checks):
+        outcome = contract.INCORRECT if said.renamed else contract.MISSING
+    elif points == possible:
+        outcome = contract.CORRECT
+    else:
+        outcome = contract.PARTLY if points else contract.INCORRECT
+    return {
+        "exercise": exercise.id,
+        "outcome": outcome,
+        "points": points,
+        "possible": possible,
+        "checks": checks,
+        "notes": said.notes,
+        "stale": said.stale,
+        "ran": said.ran,
+        "hidden": contract.course(cells[exercise.cell]).get("hidden", []),
+    }
+
+
+def run(cell, namespace, saved, end):
+    """Run one check cell in a copy of the notebook's namespace until `end`; returns a contract.Verdict.
+
+    Only what the check itself prints counts: its `print` is another one than that of the functions it calls.
+    """
+    printed = io.StringIO()
+    late = f"stopped after {SECONDS:g} seconds for this exercise: is there a loop that does not end?"
+
+    def to_check(*values, **options):
+        print(*values, **{**options, "file": options.get("file") or printed})
+
+    namespace.update({"print": to_check, "__builtins__": builtins})
+    code = compile(cell.source, f"<{cell.id}>", "exec")
+    left = end - time.monotonic()
+    if left <= 0:
+        return contract.Verdict(False, late)
+    try:
+        with contextlib.redirect_stdout(Discarded()), contextlib.redirect_stderr(Discarded()):
+            within(left, lambda: exec(code, namespace))
+    except NotImplementedError as error:
+        unfinished = str(error).endswith(contract.UNTOUCHED)
+        return contract.Verdict(False, "" if unfinished else explained(error, saved), unfinished=unfinished)
+    except OutOfTime:
+        return contract.Verdict(False, late)
+    except KeyboardInterrupt:
+        return contract.Verdict(False, "you stopped it")
+    except BaseException as error:
+        return contract.Verdict(False, explained(error, saved))
+    expected = contract.printed(cell)
+    passed = compare.agree(expected, printed.getvalue(), compare.rules_of(cell.metadata))
+    return contract.Verdict(passed, "", expected, printed.getvalue())
+
+
+def explained(error, saved):
+    """What an exception says, in one line: where in the student's code, and what to do about a NameError."""
+    said = f"{type(error).__name__}: {str(error)[:300]}" if str(error) else type(error).__name__
+    if isinstance(error, NameError) and getattr(error, "name", None):
+        return f"{said}. {odd.whereabouts(error.name, saved)}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if "ipykernel" in frame.filename]
+    where = f", in line {own[-1].lineno} of its cell: {own[-1].line}" if own and own[-1].line else ""
+    return said + where

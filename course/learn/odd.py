@@ -1,0 +1,145 @@
+"""What is odd about a copy, in words: what was not run, what was changed, what the grader would not find."""
+
+import re
+from dataclasses import dataclass, field
+
+from nbformat import NotebookNode
+
+from course import contract
+from course.grade import slicing
+from course.learn import history
+
+EDITED = """\
+Your cell was changed after it ran at {run}. This verdict is about what ran: run your cell, then this one."""
+FAILED = """\
+Your cell ended with an error at {last}, before it defined {names}. This verdict is about what ran at {run}: \
+mend the error first."""
+BELOW = """\
+The line `raise NotImplementedError(...)` still stands in your cell, and nothing below it runs: delete that \
+line, run the cell again."""
+CHANGED = """\
+{name} is no longer what the lesson made of it: your cell at {run} changed it. Run {again} again, and take \
+another name."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A notebook as it was saved last, and when."""
+
+    book: NotebookNode
+    when: float
+
+
+@dataclass
+class Found:
+    """What to say; stale, ran and renamed: as course.learn.judge tells them."""
+
+    notes: list = field(default_factory=list)
+    stale: bool = False
+    ran: str = ""
+    renamed: bool = False
+
+
+def about(book, exercise, namespace, saved, missing, checks):
+    """The Found about an exercise, whose checks have run."""
+    found = Found()
+    asked = sorted(set(contract.defined(exercise.source)))
+    latest = history.last(exercise.cell)
+    own = {cell.get("id"): cell for cell in saved.book.cells} if saved else {}
+    stands = own.get(exercise.cell, {}).get("source", "")
+    written = latest.source if latest else stands
+    if missing:
+        not_there(found, missing, written)
+    else:
+        where_from(found, exercise, asked, namespace, latest)
+        edited = stands and latest and not contract.same_code(stands, latest.source)
+        if edited and saved.when > latest.when:
+            found.stale = True
+            found.notes.append(EDITED.format(run=latest))
+    unfinished = any(check["verdict"].unfinished for check in checks)
+    if not missing and unfinished and not contract.same_code(written or exercise.source, exercise.source):
+        found.notes.append(BELOW)
+    if any(not check["verdict"].passed for check in checks) and not missing and not unfinished:
+        found.notes += overwritten(book, exercise)
+    if saved:
+        found.notes += handed_in(book, exercise, saved, asked, namespace, found)
+        found.notes += changed_checks(book, exercise, own)
+    return found
+
+
+def not_there(found, missing, written):
+    """The exercise's function is not in the kernel: not run, or under another name."""
+    names, others = ", ".join(missing), contract.defined(written)
+    if set(others) & set(missing) or not others:
+        found.notes.append(f"{names}: not defined here yet; run your exercise's cell first")
+    else:
+        found.renamed = True
+        found.notes.append(f"the exercise asks for {names}; your cell defines {', '.join(others)}")
+
+
+def where_from(found, exercise, asked, namespace, latest):
+    """Which run the verdict is about, and whether that is the last one of the exercise's cell."""
+    sources = {name: run for name in asked if (run := history.origin(name, namespace))}
+    if not sources:
+        return
+    run = max(sources.values(), key=lambda run: run.when)
+    found.ran = str(run)
+    if run.cell != exercise.cell:
+        found.notes.append(f"{', '.join(asked)}: taken from a cell of your own, run at {run}")
+    elif latest and latest is not run and not contract.same_code(latest.source, run.source):
+        found.stale = True
+        found.notes.append(FAILED.format(last=latest, names=", ".join(asked), run=run))
+
+
+def overwritten(book, exercise):
+    """One line per name of the lesson that the checks need and that something else has changed."""
+    lesson = {cell.id: cell.source for cell in book.cells if cell.cell_type == "code" and "for" not in
+              contract.course(cell) and "exercise" not in contract.tags(cell)}  # fmt: skip
+    known = {identifier: slicing.names(source) for identifier, source in lesson.items()}
+    cells = {cell.id: cell for cell in book.cells}
+    sources = [cells[check.cell].source for check in exercise.checks] + [exercise.source]
+    needed = set().union(*(slicing.names(source).loads for source in sources))
+    while more := set().union(*(one.later for one in known.values() if one.binds & needed)) - needed:
+        needed |= more
+    of_lesson = set().union(*(one.binds for one in known.values())) - set(contract.defined(exercise.source))
+    for name, run in history.changers(needed & of_lesson, lesson).items():
+        home = next(cell for cell in book.cells if cell.id in lesson and name in known[cell.id].binds)
+        again = history.called(home.source, history.heading_above(book, home))
+        yield CHANGED.format(name=name, run=run, again=again)
+
+
+def handed_in(book, exercise, saved, asked, namespace, found):
+    """What the grader would read in the saved file, where that is something else than what ran."""
+    answer = contract.answers(book, saved.book)[exercise.id]
+    if answer.note:
+        yield answer.note
+    run = next(filter(None, (history.origin(name, namespace) for name in asked)), None)
+    if run is None or found.stale or saved.when <= run.when:
+        return
+    if not answer.attempted:
+        yield "In the saved file the exercise's cell has no answer: write it there before you hand in."
+    elif run.source.strip() and run.source.strip() not in answer.source:
+        begins = history.called(answer.source)
+        yield f"This verdict is about what ran at {run}; in the saved file another one counts: {begins}."
+
+
+def changed_checks(book, exercise, own):
+    """Checks that were edited or deleted; the released ones were run in any case."""
+    for cell in book.cells:
+        if contract.course(cell).get("for") == exercise.id:
+            now = own.get(cell.id)
+            if now is None or not contract.same_code(now.source, cell.source):
+                state = "is missing in" if now is None else "was changed in"
+                yield f"a check {state} your copy; the released one was run: {cell.source.strip()}"
+
+
+def whereabouts(name, saved):
+    """Where a missing name is defined in the notebook as it is saved."""
+    code = [cell for cell in saved.book.cells if cell.cell_type == "code"] if saved else []
+    for cell in code:
+        imported = re.search(rf"^(?:import|from) .*\b{re.escape(name)}\b", cell.source, re.M)
+        if imported or name in contract.defined(cell.source):
+            where = history.called(cell.source, history.heading_above(saved.book, cell))
+            verb = "imports" if imported else "defines"
+            return f"Run {where}: it {verb} {name} and has not been run since the kernel started"
+    return f"No cell of the saved notebook defines {name}: is it spelt right?"
