@@ -43,7 +43,10 @@ def variables(parameters):
     chosen = {name: parameters[name] for name in names if parameters.get(name)}
     # whoever types a command in a notebook's cell watches the command, not what its kernels do
     given = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
-    return {"DATA": "auto", **given, **chosen, "PYTHONPATH": os.pathsep.join(paths)}
+    # a terminal without a sign for "correct" shows a question mark before the word, and nothing ends for that
+    encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
+    told = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": f"{encoding}:replace"}
+    return {"DATA": "auto", **given, **chosen, **told}
 
 
 def main(arguments):

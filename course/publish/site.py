@@ -18,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 
-from course import contract
+from course.grade import release
 from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks
 from course.publish import links
 from course.publish.pages import Hosting, PageError, document_page, module_page, notebook_page, size
@@ -193,31 +193,35 @@ def show_early(folder):
 def write_student_copies(target, notebooks):
     """Put the student copies below `target`, for download."""
     for path in notebooks:
-        copy = contract.student_copy(nbformat.read(path, 4))
-        write(target / path.relative_to(NOTEBOOKS), nbformat.writes(copy, version=4) + "\n")
+        write(target / path.relative_to(NOTEBOOKS), release.copy_text(nbformat.read(path, 4)))
+    for name in release.LOOKED_UP:
+        shutil.copy(ROOT / "docs" / name, target)
 
 
 SETUP = """\
 # where the course is not installed (Colab): fetch it; the data follow when they are first used
+import sys
+
+sys.path.append("..")  # self_check, where the folder of the course is there
 try:
     import helpers
 except ModuleNotFoundError:
     import subprocess
-    import sys
 
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "git+https://github.com/{repository}"],
                    check=True)"""
 
 
 def write_student_branch(target, notebooks, repository):
-    """Write what the branch `student` holds: copies with a set-up cell, helpers, and Binder's files."""
+    """Write what the branch `student` holds: copies with a set-up cell, helpers, course, Binder's files."""
     shutil.rmtree(target, ignore_errors=True)
+    release.release(notebooks, target)
     for path in notebooks:
-        copy = contract.student_copy(nbformat.read(path, 4))
+        copy = nbformat.read(target / path.relative_to(NOTEBOOKS), 4)
         setup = nbformat.v4.new_code_cell(SETUP.format(repository=repository), id="setup")
         copy.cells.insert(1, setup)
         write(target / path.relative_to(NOTEBOOKS), nbformat.writes(copy, version=4) + "\n")
-    for name in ("helpers", ".binder", "data"):
+    for name in ("helpers", "course", ".binder", "data"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "raw"))
     for name in ("pyproject.toml", "requirements.lock", "LICENSE", "README.md"):
         shutil.copy(ROOT / name, target)

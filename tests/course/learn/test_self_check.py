@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import nbclient
@@ -341,14 +339,6 @@ def test_solutions_are_correct_in_a_kernel_and_stubs_not_attempted(number, tmp_p
         wanted = "– not attempted" if exercise is exercises[0] else "✔ correct"
         assert said[f"self-check-{exercise.id.replace('.', '-')}"].startswith(f"{exercise.id} {wanted}")
     assert f"Next: exercise {exercises[0].id}" in said["points-so-far"]
-
-
-def test_a_kernel_without_the_course_says_how_to_start(tmp_path):
-    start = next(cell.source for cell in equipped(contract.student_copy(nbformat.read(find("12"), 4))).cells
-                 if cell.id == "start")  # fmt: skip
-    result = subprocess.run([sys.executable, "-I", "-c", start], capture_output=True, text=True)
-    assert "this kernel does not know the course" in result.stderr
-    assert "make learn" in result.stderr
 
 
 def test_equipping_twice_changes_nothing_and_hides_nothing():

@@ -164,6 +164,23 @@ def test_the_branch_of_the_launch_buttons_sets_itself_up(tmp_path, monkeypatch):
     assert called[0][1:4] == ["-m", "pip", "install"]
 
 
+def test_self_check_answers_on_the_branch_and_says_so_where_the_course_is_not(tmp_path):
+    branch = tmp_path / "branch"
+    site.write_student_branch(branch, [find("11")], "owner/name")
+    book = nbformat.read(branch / "1_wholesale" / find("11").name, 4)
+    cells = {cell.id: cell.source for cell in book.cells}
+    setup, begin = cells["setup"].partition("try:")[0], cells["start"]
+
+    def printed(folder, *sources):
+        command = [sys.executable, "-I", "-c", "\n".join([*sources, 'self_check("11")'])]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+    assert "11.1   – not attempted" in printed(branch / "1_wholesale", setup, begin)
+    alone = printed(tmp_path, begin)  # a copy that was downloaded by itself
+    assert "self_check needs the course beside this notebook" in alone
+    assert "make learn" in alone
+
+
 def test_every_document_of_the_site_is_there():
     for path in site.DOCUMENTS.values():
         assert (ROOT / path).exists(), path

@@ -10,6 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from course import contract
+from course.learn.copies import equipped
 from course.notebooks import NOTEBOOKS, all_notebooks
 from course.publish import site
 from course.publish.pages import Hosting, PageError
@@ -43,7 +44,7 @@ def test_every_notebook_has_a_page_a_download_and_neighbours(built):
         soup = BeautifulSoup((built / name.with_suffix(".html")).read_text(), "html.parser")
         assert soup.find("a", download=True)["href"] == f"../student/{name.as_posix()}"
         copy = nbformat.read(built / "student" / name, 4)
-        assert copy.cells == contract.student_copy(nbformat.read(path, 4)).cells
+        assert copy.cells == equipped(contract.student_copy(nbformat.read(path, 4))).cells
         assert soup.select("a.left-prev, a.right-next")
 
 

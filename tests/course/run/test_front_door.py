@@ -13,6 +13,7 @@ import nbformat
 import pytest
 
 from course import contract
+from course.__main__ import variables
 from course.commands import COMMANDS
 from course.notebooks import ROOT
 from course.run import environment, new, parameters
@@ -64,6 +65,14 @@ def test_several_numbers_and_jobs_are_read(monkeypatch):
     assert (given["NB"], jobs) == ("12 22", 3)
     monkeypatch.setenv("MAKEFLAGS", " -j5 --jobserver-auth=3,4")
     assert parse(["all"], COMMANDS)[2] == 5
+
+
+@pytest.mark.parametrize(("encoding", "printed"), [("ascii", b"? correct"), ("utf-8", "✔ correct".encode())])
+def test_a_terminal_without_the_signs_shows_the_words(encoding, printed, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    command = [sys.executable, "-c", "print('\u2714 correct')"]
+    done = subprocess.run(command, env=variables({}), capture_output=True, check=True)
+    assert done.stdout.strip() == printed
 
 
 def test_a_read_only_checkout_is_refused(monkeypatch):
