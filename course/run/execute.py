@@ -60,6 +60,9 @@ def typed(text):
 def execute(path, target, parameters, sockets=None):
     """Run the notebook, write it to target with a `run` record and return (notebook, record)."""
     begin, message = time.monotonic(), ""
+    used = target.with_suffix(".device")
+    used.write_text("cpu")  # helpers.runtime.device overwrites it where the notebook asks for a device
+    os.environ["COURSE_DEVICE_USED"] = str(used)
     try:
         papermill.execute_notebook(
             str(path),
@@ -84,12 +87,13 @@ def execute(path, target, parameters, sockets=None):
         "seconds": round(time.monotonic() - begin, 1),
         "peak_memory_mb": peak_memory_mb(),
         "threads": int(THREADS),
-        "device": printed(notebook, "device") or "cpu",
+        "device": used.read_text(),
         "data": "sample"
         if fell_back or "sample" in chosen.values()
         else printed(notebook, "data source") or "unknown",
         "data_sets": chosen,
     }
+    used.unlink()
     notebook.metadata["run"] = record
     nbformat.write(notebook, target)
     return notebook, record

@@ -50,6 +50,13 @@ def test_kernels_are_deterministic():
     assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == (False, True)
 
 
+def test_a_gpu_multiplies_in_full_single_precision():
+    torch.backends.cudnn.allow_tf32 = True  # torch's default: "by hand = library" is then False on a GPU
+    runtime.seed_everything(0)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
 @pytest.mark.parametrize("seed", [-1, 1.0, "1", True, None])
 def test_bad_seeds_are_named(seed):
     with pytest.raises(ValueError, match="^seed: .* give a whole number of at least 0"):

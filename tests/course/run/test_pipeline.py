@@ -67,6 +67,14 @@ def test_an_executed_notebook_records_its_run(tmp_path):
     assert "11_good.ipynb  passed" in result.stdout
 
 
+def test_the_record_names_the_device_that_the_notebook_chose(tmp_path):
+    chosen = "import torch; torch.cuda.is_available = lambda: True\nfrom helpers.runtime import device\n"
+    path, target = write(tmp_path / "11_gpu.ipynb", chosen + "device('cuda')"), tmp_path / "11.ipynb"
+    result = execute(path, target)
+    assert result.returncode == 0, result.stderr
+    assert nbformat.read(target, 4).metadata["run"]["device"] == "cuda"
+
+
 def test_make_jobs_share_the_cores(tmp_path):
     path, target = (
         write(tmp_path / "11_threads.ipynb", "import os\nprint(os.environ['OMP_NUM_THREADS'])"),
