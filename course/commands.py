@@ -5,6 +5,7 @@ Standard library only, because it is read before the environment exists.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 # pytest with nbval and the course's comparison; kernels start in this environment
 NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "600", "-p", "course.check.tolerance"]
@@ -115,6 +116,12 @@ def new(parameters, jobs):
     return [module("course.run.new", parameters["NB"], parameters["TITLE"])]
 
 
+def own(parameters, jobs):
+    left_out = [f"LEAVE_OUT={parameters['LEAVE_OUT']}"] if parameters.get("LEAVE_OUT") else []
+    given = Path(parameters["PATH"]).resolve()  # what runs starts in the course's folder
+    return [module("course.run.own", parameters["NB"], given, *left_out)]
+
+
 def bench(parameters, jobs):
     return [module("benchmarks", *parameters.get("BENCH", "").split())]
 
@@ -127,6 +134,8 @@ COMMANDS = {
     "check": Command("nbval on one notebook, or on all", check, ("NB", "DATA", "DEVICE", "THREADS")),
     "refresh": Command("run one notebook and store its new outputs (for authors)", refresh,
                        ("NB", "DATA", "THREADS"), ("NB",)),
+    "own": Command("a report on a table of your own, in build/own (for practitioners)", own,
+                   ("NB", "PATH", "LEAVE_OUT"), ("NB", "PATH")),
     "new": Command("write a new notebook that fulfils the contract (for authors)", new, ("NB", "TITLE"),
                    ("NB", "TITLE")),
     "learn": Command("your own copies in work/, and JupyterLab on them (for students)", learn,

@@ -17,7 +17,7 @@ ALLOWED = {
 }
 DECISIONS = re.compile(r"\w+=(?:real|sample)(?:,\w+=(?:real|sample))*")
 NUMBERS = ("JOBS", "THREADS")
-FILES = ("SUBMISSIONS", "FILE", "A", "B")
+FILES = ("SUBMISSIONS", "FILE", "PATH", "A", "B")
 
 
 class Refused(Exception):
@@ -75,7 +75,7 @@ def check(name, command, given):
     if "SHARE" in given and not re.fullmatch(r"\d{1,4}/[1-9]\d{0,3}", given["SHARE"]):
         raise Refused(f"SHARE={given['SHARE']}: must be K/N, for example 0/7")
     if "NB" in given and name != "new":
-        check_notebooks(given["NB"], single=name in ("refresh", "grade-mine"))
+        check_notebooks(given["NB"], single=name in ("refresh", "grade-mine", "own"))
 
 
 def check_notebooks(text, single):
@@ -88,7 +88,8 @@ def check_notebooks(text, single):
 
 
 def example(key):
-    return {"NB": "22", "TITLE": '"Random forests"', "SUBMISSIONS": "submissions"}.get(key, "...")
+    return {"NB": "22", "TITLE": '"Random forests"', "SUBMISSIONS": "submissions",
+            "PATH": "my.csv"}.get(key, "...")
 
 
 def jobs_of(given):
