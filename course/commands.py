@@ -117,9 +117,9 @@ def new(parameters, jobs):
 
 
 def own(parameters, jobs):
-    left_out = [f"LEAVE_OUT={parameters['LEAVE_OUT']}"] if parameters.get("LEAVE_OUT") else []
-    given = Path(parameters["PATH"]).resolve()  # what runs starts in the course's folder
-    return [module("course.run.own", parameters["NB"], given, *left_out)]
+    given = [f"{key}={value}" for key, value in parameters.items() if key not in ("NB", "PATH")]
+    place = Path(parameters["PATH"]).resolve()  # what runs starts in the course's folder
+    return [module("course.run.own", parameters["NB"], place, *given)]
 
 
 def bench(parameters, jobs):
@@ -134,8 +134,9 @@ COMMANDS = {
     "check": Command("nbval on one notebook, or on all", check, ("NB", "DATA", "DEVICE", "THREADS")),
     "refresh": Command("run one notebook and store its new outputs (for authors)", refresh,
                        ("NB", "DATA", "THREADS"), ("NB",)),
-    "own": Command("a report on a table of your own, in build/own (for practitioners)", own,
-                   ("NB", "PATH", "LEAVE_OUT"), ("NB", "PATH")),
+    "own": Command("a report on your own table, molecules or photographs, in build/own", own,
+                   ("NB", "PATH", "TARGET", "GROUP", "LEAVE_OUT", "UNIT", "KNOWN", "CLASS", "MOST",
+                    "NETWORK"), ("NB", "PATH")),
     "new": Command("write a new notebook that fulfils the contract (for authors)", new, ("NB", "TITLE"),
                    ("NB", "TITLE")),
     "learn": Command("your own copies in work/, and JupyterLab on them (for students)", learn,

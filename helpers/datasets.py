@@ -126,10 +126,15 @@ def load_xyz(paths, unit="angstrom"):
 
 def _xyz_frames(path):
     """Yield [(charge, x, y, z), ...] of every molecule in a file, lengths as they stand there."""
-    lines, start = path.read_text().split("\n"), 0
+    try:
+        lines, start = path.read_text(encoding="utf-8").split("\n"), 0
+    except UnicodeDecodeError as error:
+        raise files.unreadable(path, "an .xyz file", error) from None
     while any(line.strip() for line in lines[start:]):
         try:
             count = int(lines[start])
+            if count < 1:
+                raise ValueError
         except ValueError:
             raise ValueError(f"path: '{path}', line {start + 1}: {lines[start]!r} is no number of atoms; "
                              "allowed is an .xyz file") from None
@@ -154,13 +159,13 @@ def _xyz_atom(path, line, text):
 
 
 def _check_lengths(coordinates, charges, unit):
-    """Refuse molecules whose shortest distances are those of another unit."""
+    """Refuse molecules whose usual nearest distances are those of another unit."""
     places = [each[charge > 0] for each, charge in zip(coordinates, charges, strict=True)]
-    nearest = [cKDTree(atoms).query(atoms, k=2)[0][:, 1].min() for atoms in places if len(atoms) > 1]
+    nearest = [np.median(cKDTree(atoms).query(atoms, k=2)[0][:, 1]) for atoms in places if len(atoms) > 1]
     if nearest and not 1.35 < np.median(nearest) < 3.2:
         other = "bohr" if unit == "angstrom" else "angstrom"
-        raise ValueError(f"unit: with {unit!r} the two nearest atoms are {np.median(nearest):.2f} bohr apart "
-                         f"in the median, as in no molecule; try {other!r}")
+        raise ValueError(f"unit: with {unit!r} an atom's nearest is {np.median(nearest):.2f} bohr away in "
+                         f"the median, as in no molecule; try {other!r}")
 
 
 def _molecule_arrays(path):
@@ -203,6 +208,9 @@ def check_molecules(coordinates, charges, energies=None, folds=None):
     _refuse(~np.isfinite(coordinates), "coordinates", coordinates, "finite numbers, in bohr")
     nearest = np.linalg.norm(coordinates[:, 1:] - coordinates[:, :1], axis=2)
     nearest = np.median(np.where(charges[:, 1:] > 0, nearest, np.inf).min(axis=1, initial=np.inf))
+    if nearest < 0.6:
+        raise ValueError(f"coordinates: the atom nearest to the first is {nearest:.2f} bohr away in the "
+                         "median, on top of it; allowed are molecules, in bohr")
     if nearest < 1.35:
         raise ValueError(f"coordinates: the atom nearest to the first is {nearest:.2f} away in the median, "
                          "as in angstrom; allowed is bohr, 1 angstrom = 1.8897 bohr")

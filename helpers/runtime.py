@@ -96,3 +96,11 @@ def fixed(values, digits):
         return f"{float(cleaned):.{digits}f}"
     show = {"float_kind": lambda value: f"{value:.{digits}f}"}
     return np.array2string(cleaned, formatter=show, max_line_width=100, threshold=10_000)
+
+
+def noted(function, *arguments, **options):
+    """(result, [what each warning says]) of a call: for a report that has to tell what was assumed."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = function(*arguments, **options)
+    return result, list(dict.fromkeys(str(one.message) for one in caught))

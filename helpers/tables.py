@@ -1,5 +1,6 @@
 """A table of one's own: read it, make it numbers, and say in its own columns and units what is unusual."""
 
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,11 @@ from helpers.softmin import data_matrix, nearest_distances, positive, softmin
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 2  # rows of a table; words of a category; skewness
+BINARY = {b"PK\x03\x04": "an Excel or zip file; save the sheet as CSV",
+          b"PAR1": "a Parquet file; save it as CSV", b"%PDF": "a PDF; copy its table into a CSV file",
+          b"\x1f\x8b": "compressed; unpack it first"}
+ID = re.compile(r"(?i:(?:^|[_\s.-])(?:id|nr|uuid)$|^(?:index|key)$)|[a-z]I[Dd]$")
+MISSING_CODES = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
 
 
 def read_table(path):
@@ -26,10 +32,15 @@ def read_table(path):
     (and points between thousands) are read as numbers where the separator is another sign; text is UTF-8,
     else UTF-16 (with its mark), else Windows-1252. What is no comma-separated table in UTF-8 is said in a
     warning.
-    Raises ValueError naming the file where it is no file, empty, a web page, or a row has too many columns.
+    Raises ValueError naming the file where it is no file, empty, a web page, an Excel file or the like, where
+    it has no header line, or a row has too many columns.
     """
     if not Path(path).is_file():
         raise ValueError(f"path: '{path}' is not a file; allowed is a text file with a header line")
+    with open(path, "rb") as stream:
+        start = stream.read(4)
+    if kind := next((kind for mark, kind in BINARY.items() if start.startswith(mark)), ""):
+        raise ValueError(f"path: '{path}' is {kind}")
     text, encoding = _decoded(path)
     header = text.lstrip("\n").partition("\n")[0]
     separator = max(SEPARATORS, key=header.count)
@@ -38,9 +49,11 @@ def read_table(path):
             raise pd.errors.ParserError
         frames = [pd.read_csv(path, sep=separator, encoding=encoding)]
         if separator != ",":
-            frames.append(pd.read_csv(path, sep=separator, encoding=encoding, decimal=",", thousands="."))
+            frames.append(_ungrouped(pd.read_csv(path, sep=separator, encoding=encoding, decimal=",")))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
         raise files.unreadable(path, "a table of values", error) from None
+    if pd.to_numeric(pd.Series(frames[0].columns), errors="coerce").notna().all():
+        raise ValueError(f"path: '{path}' begins with numbers; needed is a first line that names the columns")
     numeric = [len(frame.select_dtypes("number").columns) for frame in frames]
     comma = len(frames) > 1 and numeric[1] > numeric[0]
     unusual = [f"separated by {SEPARATORS[separator]}"] * (separator != ",") + ["decimal commas"] * comma
@@ -48,6 +61,16 @@ def read_table(path):
     if unusual:
         warnings.warn(f"path: '{path}' is read as {', '.join(unusual)}", stacklevel=2)
     return frames[comma]
+
+
+def _ungrouped(frame):
+    """The frame with columns such as 1.234.567,8 as numbers; dates such as 01.02.2024 stay what they are."""
+    for name in frame.select_dtypes(exclude="number"):
+        texts = frame[name].dropna().astype(str)
+        if len(texts) and texts.str.fullmatch(r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?").all():
+            plain = texts.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+            frame[name] = pd.to_numeric(plain).reindex(frame.index)
+    return frame
 
 
 def _decoded(path):
@@ -83,14 +106,15 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     Numbers: median for missing ones, standardised, skewed ones by Yeo and Johnson's transformation first
     (Biometrika 87:954, 2000); words: one 0/1 column each, "missing" a word of its own; a 0/1 column says
     where a number was missing. Rows that differ in a word are as far apart as two typical rows in a number.
-    Left out: leave_out, dates, columns that name or count rows, have one value or are mostly missing; rows
-    with nothing in them; beyond most_rows a random choice stays. Raises ValueError where too little is left.
+    Left out: leave_out, dates, columns that name or count rows, mix numbers with text, have one value or are
+    mostly missing; rows with nothing in them; beyond most_rows a random choice stays. A number that may stand
+    for a missing one (-999) is named in its step. Raises ValueError where too little is left.
     """
     unknown = [name for name in leave_out if name not in frame]
     if unknown:
         raise ValueError(f"leave_out: {unknown[0]!r} is no column; allowed are {', '.join(map(str, frame))}")
     frame = frame.replace([np.inf, -np.inf], np.nan)
-    why = {name: "asked for" if name in leave_out else _why_not(frame[name]) for name in frame}
+    why = {name: "asked for" if name in leave_out else _why_not(name, frame[name]) for name in frame}
     kept = [name for name in frame if not why[name]]
     left_out = [(f"column {name}", 1, reason) for name, reason in why.items() if reason]
     empty = frame[kept].isna().all(axis=1).to_numpy() & bool(kept)
@@ -99,8 +123,8 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
         left_out.append(("rows", int(empty.sum()), "nothing in them"))
     if not kept or len(rows) < FEWEST_ROWS:
         said = "; ".join(f"{what}: {reason}" for what, _, reason in left_out)
-        raise ValueError(f"frame: {len(kept)} columns and {len(rows)} rows are left; allowed are at least 1 "
-                         f"and {FEWEST_ROWS}" + (f" ({said})" if said else ""))
+        raise ValueError(f"frame: {len(kept)} columns and {len(rows)} rows are left; needed are at least 1 "
+                         f"column and {FEWEST_ROWS} rows" + (f" ({said})" if said else ""))
     if len(rows) > most_rows:
         left_out.append(("rows", len(rows) - most_rows, f"a random choice of {most_rows:,} stays"))
         rows = np.sort(np.random.default_rng(seed).choice(rows, most_rows, replace=False))
@@ -114,7 +138,7 @@ def _is_number(values):
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
-def _why_not(values):
+def _why_not(name, values):
     """Why a column says nothing about what is unusual, or ""."""
     present = values.dropna()
     if 2 * len(present) < len(values):
@@ -122,16 +146,35 @@ def _why_not(values):
     if present.nunique() <= 1:
         return "one value"
     if _is_number(values):
-        steps = np.unique(np.diff(present.to_numpy(dtype=float)))
-        return "counts the rows" if len(present) > 2 and steps.tolist() in ([1], [-1]) else ""
+        return _why_not_numbers(str(name), present.to_numpy(dtype=float))
     if pd.api.types.is_datetime64_any_dtype(values):
         return "a date"
-    if present.nunique() > MOST_WORDS:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pandas says that it guesses the format
-            dates = pd.to_datetime(present.astype(str), errors="coerce", format="mixed")
-        return "a date" if dates.notna().mean() > 0.9 else f"{present.nunique()} words name the rows"
-    return ""
+    words = present.astype(str)
+    numbers = pd.to_numeric(words, errors="coerce").notna()
+    if 0.5 < numbers.mean() < 1:
+        return f"numbers mixed with text such as {words[~numbers].iloc[0]!r}; leave such cells empty"
+    if present.nunique() <= MOST_WORDS:
+        return ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas says that it guesses the format
+        dates = pd.to_datetime(words, errors="coerce", format="mixed")
+    many = f"{present.nunique()} different texts such as {words.iloc[0]!r}: no number and no category"
+    return "a date" if dates.notna().mean() > 0.9 else many
+
+
+def _why_not_numbers(name, numbers):
+    """Why numbers (n,) of a column say nothing about what is unusual, or ""."""
+    if len(numbers) > 2 and np.unique(np.diff(numbers)).tolist() in ([1], [-1]):
+        return "counts the rows"
+    if (numbers != np.round(numbers)).any():
+        return ""
+    different = len(np.unique(numbers))
+    if different > 2 and ID.search(name):
+        return "names the rows" if different == len(numbers) else "names what several rows belong to"
+    if (numbers < 19000101).any() or (numbers > 21001231).any():
+        return ""
+    days = pd.Series(numbers.astype(int).astype(str))
+    return "a date" if pd.to_datetime(days, format="%Y%m%d", errors="coerce").notna().all() else ""
 
 
 def _as_numbers(values):
@@ -143,6 +186,7 @@ def _as_numbers(values):
         scale = PowerTransformer() if skewed else StandardScaler()
         columns = make_pipeline(SimpleImputer(strategy="median"), scale).fit_transform(numbers)
         step = "skewed: Yeo-Johnson, standardised" if skewed else "standardised"
+        step += _missing_code(values.dropna())
         if missing.any():
             columns = np.column_stack([columns, missing])
             step += f"; {missing.sum()} missing, median and a 0/1 column"
@@ -151,6 +195,17 @@ def _as_numbers(values):
     columns = OneHotEncoder(sparse_output=False).fit_transform(words)
     said = f"; {missing.sum()} missing, a word of its own" if missing.any() else ""
     return columns, f"{columns.shape[1]} words, a 0/1 column each{said}"
+
+
+def _missing_code(numbers):
+    """What to say of a number that stands apart, occurs more than once and is a usual code for "missing"."""
+    for code in (numbers.min(), numbers.max()):
+        low, high = numbers[numbers != code].quantile([0.25, 0.75])
+        apart = not low - 3 * (high - low) <= code <= high + 3 * (high - low)
+        count = int((numbers == code).sum())
+        if code in MISSING_CODES and count > 1 and apart:
+            return f"; {code:g} occurs {count} times: missing? then leave those cells empty"
+    return ""
 
 
 def stiffness(X):
@@ -176,7 +231,8 @@ def explain(frame, prepared, gamma, row, top=3, nearest=10):
     """What is unusual about one row, in the frame's own columns and units: a frame, the largest part first.
 
     row: of prepared.X. Columns: column, share of the score, value, nearest (median of the `nearest` rows, of
-    words the commonest one) and words ("Frozen 36,534 against 3,000 among its nearest rows").
+    words the commonest one) and words ("Frozen 36,534 against 3,000 among its nearest rows", "Region Oporto,
+    as 2 of its 10 nearest rows").
     """
     X = prepared.X
     others = np.delete(np.arange(len(X)), row)
@@ -190,6 +246,9 @@ def explain(frame, prepared, gamma, row, top=3, nearest=10):
         typical = theirs.median() if _is_number(values) else next(iter(theirs.mode()), None)
         usual = "missing" if theirs.empty else typical
         words = f"{name} {_said(own)} against {_said(usual)} among its nearest rows"
+        if not _is_number(values):
+            same = int((values.iloc[close].map(_said) == _said(own)).sum())
+            words = f"{name} {_said(own)}, as {same} of its {len(close)} nearest rows"
         found.append((name, share[name], _said(own), _said(usual), words))
     return pd.DataFrame(found, columns=["column", "share", "value", "nearest", "words"])
 

@@ -69,7 +69,8 @@ def table(record):
         title, minutes, before = first_cell(book)
         rows = verdict.standing(book, remembered(number, record))
         points, possible = (sum(row[place] for row in rows) for place in (2, 3))
-        share = f"{points:g} of {possible:g}" + (" ✔" if rows and points == possible else "")
+        done = " ✔" if points == possible else ""
+        share = f"{points:g} of {possible:g}{done}" if rows else "no exercises"
         lesson, share = (
             (f"[{title}]({name})", share) if there else (title, f"not here yet: make all NB={number}")
         )

@@ -99,6 +99,12 @@ def execute(path, target, parameters, sockets=None):
     return notebook, record
 
 
+def sockets_folder():
+    """A folder for a kernel's sockets: their path has 107 characters at most, so no long TMPDIR is used."""
+    short = "/tmp" if len(tempfile.gettempdir()) > 60 and sys.platform != "win32" else None
+    return tempfile.TemporaryDirectory(prefix="k", dir=short)
+
+
 def kernel_config(folder):
     """How to talk to the kernel: files instead of TCP ports, so that nobody else can listen.
 
@@ -158,10 +164,7 @@ def run():
     logging.getLogger("papermill").setLevel(logging.ERROR)
     path = find(arguments.notebook.name) if arguments.notebook.suffix == "" else arguments.notebook.resolve()
     name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-    # the path of a socket has 107 characters at most, so a long TMPDIR is not used for them
-    short = "/tmp" if len(tempfile.gettempdir()) > 60 and sys.platform != "win32" else None
-    folders = tempfile.TemporaryDirectory(), tempfile.TemporaryDirectory(prefix="k", dir=short)
-    with folders[0] as folder, folders[1] as sockets:
+    with tempfile.TemporaryDirectory() as folder, sockets_folder() as sockets:
         scratch = Path(folder) / path.name
         given = accepted_parameters(path, arguments.parameters)
         notebook, record = execute(path, scratch, given, Path(sockets))

@@ -7,6 +7,7 @@ it needs no network. Where the notebook refuses the file, its one line is printe
 """
 
 import copy
+import logging
 import re
 import sys
 import tempfile
@@ -14,11 +15,12 @@ from html import escape
 from pathlib import Path
 
 import nbformat
+import papermill
 from nbconvert import HTMLExporter
 
 from course.contract import course, tags
 from course.notebooks import BUILD, ROOT, find
-from course.run.execute import accepted_parameters, execute
+from course.run.execute import execute, sockets_folder, typed
 
 STYLE = """body {max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 sans-serif}
 table {border-collapse: collapse} td, th {padding: .2rem .7rem; text-align: right} img {max-width: 100%}
@@ -38,30 +40,51 @@ def page(notebook, title):
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)
     body, _ = exporter.from_notebook_node(notebook)
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-            f"<style>{STYLE}</style></head><body><main>{body}</main></body></html>\n")
+            f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>{body}</main></body></html>\n")
+
+
+def title_of(path):
+    """The title of a notebook, without its number."""
+    return nbformat.read(path, 4).cells[0].source.splitlines()[0].lstrip("# 0123456789")
+
+
+def chosen_parameters(path, pairs):
+    """{name: value} of NAME=VALUE pairs, text where the notebook has text; SystemExit for another name."""
+    known = papermill.inspect_notebook(str(path))
+    chosen = dict(pair.split("=", 1) for pair in pairs)
+    for name in chosen:
+        if name not in known:
+            raise SystemExit(f"{name}: notebook {path.stem[:2]} has no such parameter; allowed are "
+                             f"{', '.join(sorted(set(known) - {'PATH'}))}")
+    is_text = {name: found["default"][:1] in ("'", '"') for name, found in known.items()}
+    return {name: value if is_text[name] else typed(value) for name, value in chosen.items()}
 
 
 def report(number, given, parameters=()):
-    """Execute a notebook on `given` and return the path of the report; SystemExit with one line otherwise."""
+    """Execute a notebook on `given` and return the path of the report.
+
+    Raises SystemExit with one line: for a notebook of another series, and for what the notebook refuses.
+    """
     path = find(number)
     if path.parent.name != "4_own":
         raise SystemExit(f"NB={number}: works on the course's data alone; allowed are the numbers from 41 on")
     source = for_report(nbformat.read(path, 4))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, sockets_folder() as sockets:
         file = Path(folder, path.name)
         nbformat.write(source, file)
-        chosen = accepted_parameters(file, parameters) | {"PATH": str(given)}
-        notebook, record = execute(file, Path(folder, "executed.ipynb"), chosen)
+        chosen = chosen_parameters(file, parameters) | {"PATH": str(given)}
+        notebook, record = execute(file, Path(folder, "executed.ipynb"), chosen, Path(sockets))
     if record["status"] == "failed":
         raise SystemExit(re.sub(r"^cell \d+: \w+: ", "", record["message"]))
     target = BUILD / "own" / f"{path.stem}-{Path(given).stem}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_suffix(".new")
-    scratch.write_text(page(notebook, f"{path.stem}: {Path(given).name}"), encoding="utf-8")
+    scratch.write_text(page(notebook, f"{title_of(path)}: {Path(given).name}"), encoding="utf-8")
     return scratch.replace(target)
 
 
 def main():
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     number, given, *parameters = sys.argv[1:]
     print(f"report: {report(number, Path(given).resolve(), parameters).relative_to(ROOT).as_posix()}")
 

@@ -67,7 +67,7 @@ def test_a_file_in_bohr_read_as_angstrom_is_noticed(tmp_path):
     lines = [line.split() for line in ETHANOL.split("\n")[2:-1]]
     atoms = [" ".join([a, *(str(float(v) / 0.529177) for v in place)]) for a, *place in lines]
     text = "9\n\n" + "\n".join(atoms)
-    with pytest.raises(ValueError, match="^unit: with 'angstrom' the two nearest atoms are 3.* try 'bohr'"):
+    with pytest.raises(ValueError, match="^unit: with 'angstrom' an atom's nearest is 3.* try 'bohr'"):
         datasets.load_xyz(xyz(tmp_path, text))
 
 

@@ -2,6 +2,7 @@
 
 import random
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -77,3 +78,15 @@ def test_a_bar_is_drawn_only_where_somebody_watches(monkeypatch, capsys):
     assert "counting" not in capsys.readouterr().err  # over before anybody wonders
     assert list(runtime.progress(slow([1, 2, 3]), "counting", total=3)) == [1, 2, 3]
     assert "counting:  67%" in capsys.readouterr().err
+
+
+def test_a_call_comes_back_with_what_it_warned_of():
+    def halved(value, *, twice):
+        for _ in range(2):
+            warnings.warn("halves are rounded", stacklevel=1)
+        return value // 2 * twice
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert runtime.noted(halved, 7, twice=2) == (6, ["halves are rounded"])
+        assert runtime.noted(abs, -1) == (1, [])

@@ -7,6 +7,9 @@ import pytest
 from helpers import anomalies, tables
 from helpers.datasets import SPENDINGS, load_wholesale
 
+MANY = "60 different texts such as '%s': no number and no category"
+MIXED = np.random.default_rng(0).permutation(60) * 7
+
 
 def messy(n=60):
     rng = np.random.default_rng(0)
@@ -23,7 +26,7 @@ def messy(n=60):
 def test_the_recipe_says_what_it_did_and_what_it_left_out():
     found = tables.prepare(messy(), leave_out=["member"])
     reasons = found.left_out.set_index("what")["reason"].to_dict()
-    assert reasons == {"column id": "counts the rows", "column name": "60 words name the rows",
+    assert reasons == {"column id": "counts the rows", "column name": MANY % "customer 0",
                        "column day": "a date", "column one": "one value", "column member": "asked for",
                        "column empty": "60 of 60 values are missing"}
     assert list(found.owner) == ["height", "height", "income", "town", "town", "town"]
@@ -51,7 +54,7 @@ def test_rows_beyond_the_most_and_rows_with_nothing_are_counted():
 
 @pytest.mark.parametrize(("frame", "options", "says"), [
     (messy(), {"leave_out": ["age"]}, "leave_out: 'age' is no column; allowed are id, name"),
-    (messy(12), {}, "columns and 12 rows are left; allowed are at least 1 and 20"),
+    (messy(12), {}, "columns and 12 rows are left; needed are at least 1 column and 20 rows"),
     (messy()[["one", "id"]], {}, "0 columns .*column one: one value; column id: counts the rows"),
 ])
 def test_too_little_is_one_line(frame, options, says):
@@ -102,6 +105,54 @@ def test_the_table_of_the_course_needs_no_hand():
     prepared = tables.prepare(customers)
     assert set(prepared.owner) == {"Channel", "Region", *SPENDINGS}
     assert prepared.left_out.empty
+
+
+@pytest.mark.parametrize(("name", "values", "reason"), [
+    ("customer_id", [7, 3, 9, 21] * 5 + list(range(100, 140)), "names what several rows belong to"),
+    ("CustomerID", MIXED, "names the rows"),
+    ("paid", MIXED, ""),  # a name that says nothing of the kind
+    ("day", [20240101 + i % 28 for i in range(60)], "a date"),
+    ("price", ["12.5", "3", "<5"] * 20, "numbers mixed with text such as '<5'; leave such cells empty"),
+    ("price", [f"{i} EUR" for i in range(60)], MANY % "0 EUR"),
+])
+def test_columns_that_look_like_something_else(name, values, reason):
+    frame = pd.DataFrame({"kept": np.random.default_rng(5).normal(size=60), name: values})
+    left_out = tables.prepare(frame).left_out
+    assert left_out["reason"].tolist() == ([reason] if reason else [])
+
+
+def test_a_number_that_stands_for_missing_is_named():
+    frame = pd.DataFrame({"age": np.random.default_rng(6).integers(20, 60, 60).astype(float)})
+    assert tables.prepare(frame).steps["step"].tolist() == ["standardised"]
+    frame.loc[:3, "age"] = -999
+    assert "-999 occurs 4 times: missing? then leave those" in tables.prepare(frame).steps["step"][0]
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    (b"PK\x03\x04rest", "is an Excel or zip file; save the sheet as CSV"),
+    (b"1.5,2\n3,4\n", "begins with numbers; needed is a first line that names the columns"),
+])
+def test_no_text_table_is_one_line(tmp_path, content, says):
+    (tmp_path / "own.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=says):
+        tables.read_table(tmp_path / "own.csv")
+
+
+def test_grouped_thousands_are_numbers_and_dates_are_not(tmp_path):
+    rows = "sum;day;price\n1.234.567;01.02.2024;1,5\n12;28.12.2024;1.000,25\n"
+    (tmp_path / "own.csv").write_text(rows)
+    with pytest.warns(UserWarning, match="decimal commas"):
+        frame = tables.read_table(tmp_path / "own.csv")
+    assert frame["sum"].tolist() == [1234567, 12]
+    assert frame["day"].tolist() == ["01.02.2024", "28.12.2024"]
+    assert frame["price"].tolist() == [1.5, 1000.25]
+
+
+def test_a_word_is_explained_by_how_many_neighbours_share_it():
+    frame = pd.DataFrame({"a": np.random.default_rng(7).normal(size=40), "town": ["Lisbon"] * 39 + ["Porto"]})
+    prepared = tables.prepare(frame)
+    found = tables.explain(frame, prepared, tables.stiffness(prepared.X), 39)
+    assert "town Porto, as 0 of its 10 nearest rows" in found["words"].tolist()
 
 
 def test_a_folder_is_no_table(tmp_path):
