@@ -3,21 +3,25 @@
 One machine plays several: environment variables choose the instruction set that NumPy, OpenBLAS, MKL, oneDNN
 and PyTorch use. Every notebook runs under each of them, with one and two threads, and its checked outputs
 are compared with the stored ones, as nbval does. Slow (eight runs of the whole course), so finished runs are
-kept in build/drift until the notebook or helpers change, and `--share K/N` runs one Nth of the notebooks.
+kept in build/drift until the notebook, helpers, data or a library change, and `--share K/N` runs one Nth of
+the notebooks. A set that this processor or these libraries cannot play is named and not run.
 """
 
 import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import nbformat
 
 from course.check.compare import agree, last_unit, rules_of, split_numbers
 from course.contract import tags
-from course.notebooks import BUILD, ROOT, all_notebooks, find
+from course.notebooks import BUILD, ROOT, all_notebooks, data_sets, find
+from helpers import sources
 
 KEPT = BUILD / "drift"
 SETS = {
@@ -42,6 +46,23 @@ SETS = {
         "NPY_DISABLE_CPU_FEATURES": "X86_V3,X86_V4,AVX512_ICL,AVX512_SPR",
     },
 }
+# what `effect` says where a set is in force; `own` is whatever it is
+PLAYED = {
+    "avx512": {"NumPy": "X86_V4", "OpenBLAS": "SkylakeX", "PyTorch": "AVX512", "oneDNN": "AVX-512"},
+    "avx2": {"NumPy": "X86_V3", "OpenBLAS": "Haswell", "PyTorch": "AVX2", "oneDNN": "AVX2"},
+    "sse": {"NumPy": "X86_V2", "OpenBLAS": "Nehalem", "PyTorch": "DEFAULT", "oneDNN": "SSE4.1"},
+}
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "umap-learn", "matplotlib", "pandas")
+PROBE = """
+import numpy, scipy.linalg, torch
+from threadpoolctl import threadpool_info
+has = numpy._core._multiarray_umath.__cpu_features__
+print("NumPy:", max(name for name in ("X86_V2", "X86_V3", "X86_V4") if has.get(name)))
+pools = [pool for pool in threadpool_info() if pool["internal_api"] == "openblas"]
+print("OpenBLAS:", *{pool["architecture"] for pool in pools})
+print("PyTorch:", torch.backends.cpu.get_cpu_capability())
+torch.nn.functional.conv2d(torch.ones(8, 3, 64, 64), torch.ones(16, 3, 3, 3))  # large enough for oneDNN
+"""
 THREADS = (1, 2)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -53,23 +74,46 @@ def executed(path, setting, threads, parameters=()):
     """
     target = KEPT / f"{setting}-{threads}" / f"{path.stem}-{fingerprint(path)}.ipynb"
     if not target.exists():
-        chosen = {**SETS[setting], **dict.fromkeys(THREAD_VARIABLES, str(threads)), "THREADS": str(threads)}
-        known = {key for variables in SETS.values() for key in variables}
-        environment = {key: value for key, value in os.environ.items() if key not in known}
+        chosen = {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "THREADS": str(threads)}
         command = [sys.executable, "-m", "course.run.execute", str(path), str(target), *parameters]
-        result = subprocess.run(
-            command, cwd=ROOT, env={**environment, **chosen}, capture_output=True, text=True
-        )
+        result = under(setting, command, **chosen)
         if result.returncode:
             raise RuntimeError(result.stdout.strip() or result.stderr.strip())
     return nbformat.read(target, 4)
 
 
+def under(setting, command, **variables):
+    """Run a command with the variables of an instruction set and none of another; the finished process."""
+    known = {key for names in SETS.values() for key in names}
+    environment = {key: value for key, value in os.environ.items() if key not in known}
+    environment |= SETS[setting] | variables
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def effect(setting):
+    """{library: instruction set in use} of a process that runs under a setting."""
+    said = under(setting, [sys.executable, "-c", PROBE], ONEDNN_VERBOSE="1").stdout
+    found = dict(re.findall(r"^(NumPy|OpenBLAS|PyTorch): (.*)$", said, re.MULTILINE))
+    isa = re.search(r"cpu,isa:(?:\w+ )?(AVX-512|AVX2|AVX|SSE4\.1)", said)
+    return {**found, "oneDNN": isa[1] if isa else "unknown"}
+
+
+def not_played(setting):
+    """Why an instruction set cannot be played here, in one line, or ""."""
+    found, wanted = effect(setting), PLAYED.get(setting, {})
+    wrong = [f"{name} uses {found.get(name)}, not {value}" for name, value in wanted.items()
+             if found.get(name) != value]  # fmt: skip
+    return f"{setting}: not run: {'; '.join(wrong)}" if wrong else ""
+
+
 def fingerprint(path):
-    """A short digest of what a notebook's result depends on: its code and the helpers."""
+    """A short digest of what a notebook's result depends on: code, helpers, data and libraries."""
     cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    sources = [*cells, *(file.read_text() for file in sorted((ROOT / "helpers").glob("*.py")))]
-    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
+    files = [*sorted((ROOT / "helpers").glob("*.py")), ROOT / "data/registry.toml", ROOT / "data/leaves.csv"]
+    versions = [f"{name} {version(name)}" for name in LIBRARIES]
+    data = [f"{name} {sources.mode(name)}" for name in data_sets(path)]
+    depends = [*cells, *(file.read_text() for file in files), *versions, *data]
+    return hashlib.sha256("\0".join(depends).encode()).hexdigest()[:12]
 
 
 def differences(stored, found):
@@ -155,8 +199,10 @@ def main():
     parser.add_argument("--share", default="0/1", help="K/N: only every Nth notebook, from the Kth on")
     arguments = parser.parse_args()
     paths = chosen_share([find(number) for number in arguments.numbers] or all_notebooks(), arguments.share)
-    red = 0
-    for name, setting, count, rows, message in table(paths, arguments.sets, arguments.threads):
+    refused = {setting: not_played(setting) for setting in arguments.sets}
+    print(*filter(None, refused.values()), sep="\n", flush=True)
+    played, red = [setting for setting in arguments.sets if not refused[setting]], 0
+    for name, setting, count, rows, message in table(paths, played, arguments.threads):
         outside = [row for row in rows or [] if not row["inside"]]
         red += rows is None or bool(outside)
         worst = max((row["units"] for row in rows or []), default=0)
