@@ -3,8 +3,6 @@
 Seconds are of this machine and this run; MAE in kcal/mol, mean ± sd over folds, lambda as in the notebooks.
 """
 
-import resource
-import sys
 from time import perf_counter
 
 import numpy as np
@@ -41,8 +39,7 @@ def run():
     add("list pairs", seconds, f"{len(found.distance):,} pairs")
     counts = molecules.composition(qm7.charges).astype(float)
     F, seconds = timed(lambda: molecules.pair_features(qm7, np.linspace(0.5, 8, 100), 0.1))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    add("pair features, 15 x 100", seconds, f"{F.nbytes / 1e6:.0f} MB, peak of the process {peak:.0f} MB")
+    add("pair features, 15 x 100", seconds, f"{F.nbytes / 1e6:.0f} MB")
     triples, seconds = timed(lambda: molecules.triple_features(qm7, np.linspace(-1, 1, 9),
                                                                np.linspace(1.8, 6, 8), 6.0))
     add("triple features, 75 x 9 x 8", seconds, f"{triples.nbytes / 1e6:.0f} MB")

@@ -76,7 +76,7 @@ def execute(path, target, parameters, sockets=None):
     except PapermillExecutionError as error:
         message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
     except Exception as error:  # a dead kernel, a notebook that cannot be read
-        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        message = f"{type(error).__name__}: {error}".splitlines()[0] + in_cell(target)
     notebook = clean(nbformat.read(target if target.exists() else path, 4))
     message = message or incomplete(notebook)
     fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
@@ -103,6 +103,16 @@ def sockets_folder():
     """A folder for a kernel's sockets: their path has 107 characters at most, so no long TMPDIR is used."""
     short = "/tmp" if len(tempfile.gettempdir()) > 60 and sys.platform != "win32" else None
     return tempfile.TemporaryDirectory(prefix="k", dir=short)
+
+
+def in_cell(target):
+    """Where a run without a report of its own ended: the first cell that never finished, else ""."""
+    if not target.exists():
+        return ""
+    for number, cell in enumerate(nbformat.read(target, 4).cells):
+        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None:
+            return f" in cell {number}: {cell.source.strip().splitlines()[0]}"
+    return ""
 
 
 def kernel_config(folder):

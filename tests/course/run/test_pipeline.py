@@ -92,8 +92,8 @@ def test_make_jobs_share_the_cores(tmp_path):
     ("source", "message"),
     [
         ("raise ValueError('gamma: -1 is not allowed')", "ValueError: gamma: -1 is not allowed"),
-        ("import os; os._exit(3)", "DeadKernelError"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "DeadKernelError"),
+        ("import os; os._exit(3)", "DeadKernelError: Kernel died in cell 1: import os; os._exit(3)"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "Kernel died in cell 1: import os"),
         ("import sys; sys.exit(0)", "SystemExit"),
         ("quit()", "ends the notebook: quit()"),
         ("raise SystemExit", "SystemExit"),
