@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.transforms import ScaledTranslation
 from PIL import Image as Pictures
+from scipy.ndimage import gaussian_filter
 
 from helpers.figures import MIME, describe
 
@@ -193,3 +194,22 @@ def turnable_molecule(coordinates, charges, bonds, alt, orders=None, values=None
     page = page.replace("ATOMS", json.dumps(atoms)).replace("BONDS", json.dumps(sticks))
     return HTML(f'<div><iframe srcdoc="{escape(page)}" title="{escape(alt)}" width="{width + 20}" '
                 'height="345" style="border:0"></iframe></div>')
+
+
+def smoothed(heatmap):
+    """A map (h, w) as it is drawn: smoothed by 1.5 pixels, or small panels show speckle that is not there."""
+    return gaussian_filter(np.asarray(heatmap, float), 1.5)
+
+
+def draw_heatmap(axis, heatmap, limit, title="", signed=True, outline=None):
+    """Draw a map (h, w) between -limit (or 0, where unsigned) and limit; returns what a colour bar needs.
+
+    outline: boolean (h, w), whose border is drawn over the map.
+    """
+    style = {"cmap": "RdBu_r", "vmin": -limit} if signed else {"cmap": "magma", "vmin": 0}
+    drawn = axis.imshow(heatmap, vmax=limit, **style)
+    if outline is not None:
+        axis.contour(outline, levels=[0.5], colors="black" if signed else "white", linewidths=0.8)
+    axis.set_title(title, fontsize=10)
+    axis.axis("off")
+    return drawn

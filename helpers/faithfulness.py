@@ -1,0 +1,74 @@
+"""What can be asked of a heatmap where no truth is known: is it sparse, is it stable, does removal hurt?"""
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+NEIGHBOURS = {(dy, dx): 1 / 12 if dy and dx else 1 / 6 for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx}
+
+
+def sparseness(heatmaps):
+    """(n,) Gini index of |R|, heatmaps (n, h, w): 0 where all pixels get the same, near 1 where one gets all.
+
+    Chalasani et al., arXiv:1810.06583. A heatmap of zeros has sparseness 0.
+    """
+    sizes = np.sort(np.abs(np.asarray(heatmaps, float)).reshape(len(heatmaps), -1), axis=1)
+    count = sizes.shape[1]
+    total = sizes.sum(1)
+    return sizes @ (2 * np.arange(1, count + 1) - count - 1) / (count * np.where(total > 0, total, 1))
+
+
+def max_sensitivity(heatmaps, others):
+    """(n,) largest ||R' - R|| / ||R|| over the maps R' (draws, n, h, w) of images that changed a little.
+
+    Yeh et al., arXiv:1901.09392: the largest change found in these draws, a lower bound of the true one.
+    Raises ValueError where a heatmap is zero or the shapes do not fit.
+    """
+    heatmaps, others = np.asarray(heatmaps, float), np.asarray(others, float)
+    if others.ndim != 4 or others.shape[1:] != heatmaps.shape:
+        raise ValueError(f"others: shape {others.shape} is not allowed; give (draws, *{heatmaps.shape})")
+    size = np.linalg.norm(heatmaps, axis=(1, 2))
+    if not size.all():
+        raise ValueError("heatmaps: one is zero everywhere; allowed are maps whose change has a scale")
+    return np.linalg.norm(others - heatmaps, axis=(2, 3)).max(0) / size
+
+
+def refilled(images, holes, noise=0.0, seed=0):
+    """Images, floats (n, c, h, w), with their holes, boolean (n, h, w), filled in from their surroundings.
+
+    Each removed pixel becomes the weighted mean of its neighbours, 1/6 beside and 1/12 across, those removed
+    solved for at once; `noise` is the standard deviation of what is added to them. Rong et al.,
+    arXiv:2202.00449 (noisy linear imputation of ROAD). Raises ValueError for a hole without a border.
+    """
+    holes, generator = np.asarray(holes, bool), np.random.default_rng(seed)
+    if holes.shape != (len(images), *images.shape[2:]):
+        raise ValueError(f"holes: shape {holes.shape} is not allowed; images have {tuple(images.shape)}")
+    if holes.all((1, 2)).any():
+        raise ValueError("holes: one covers the whole image; allowed are holes with something around them")
+    filled = images.numpy(force=True).copy()
+    for picture, hole in zip(filled, holes, strict=True):
+        if hole.any():
+            values = _harmonic(picture.astype(float), hole)
+            picture[:, hole] = values + noise * generator.normal(size=values.shape)
+    return torch.from_numpy(filled)
+
+
+def _harmonic(picture, hole):
+    """(c, removed pixels): solution of the linear system "each is the weighted mean of its neighbours"."""
+    number = np.full(hole.shape, -1)
+    number[hole] = np.arange(hole.sum())
+    rows, columns = np.nonzero(hole)
+    weights, known, entries = np.zeros(len(rows)), np.zeros((len(rows), len(picture))), []
+    for (dy, dx), weight in NEIGHBOURS.items():
+        y, x = rows + dy, columns + dx
+        inside = np.flatnonzero((y >= 0) & (y < hole.shape[0]) & (x >= 0) & (x < hole.shape[1]))
+        neighbour = number[y[inside], x[inside]]
+        weights[inside] += weight
+        beside = inside[neighbour < 0]
+        known[beside] += weight * picture[:, y[beside], x[beside]].T
+        entries.append((inside[neighbour >= 0], neighbour[neighbour >= 0], weight))
+    row, column = (np.concatenate([entry[axis] for entry in entries]) for axis in (0, 1))
+    value = np.concatenate([np.full(len(entry[0]), -entry[2]) for entry in entries])
+    system = sparse.coo_matrix((value, (row, column)), (len(rows), len(rows))) + sparse.diags(weights)
+    return splu(system.tocsc()).solve(known).T
