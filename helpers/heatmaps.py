@@ -170,8 +170,10 @@ def grad_cam(network, direction, images, layer, batch=BATCH):
     return _explain(weigh, network, direction, images, batch)
 
 
-def relevance(network, direction, images, gamma=0.25, box=None, batch=BATCH):
+def relevance(network, direction, images, gamma=0.25, box=None, batch=BATCH, epsilon=0.0):
     """LRP-gamma: gradient times input of the biased copy; `network` may be biased already.
+
+    gamma, epsilon: numbers or functions of the depth, see `lrp.biased`.
 
     box: (darkest, brightest) pixel, each (3, 1, 1), for the z^B rule at the pixels (arXiv:1512.02479), for
     example `heatmaps.BOX` for the course's networks; None for the plain rule, which gives a black pixel the
@@ -183,7 +185,7 @@ def relevance(network, direction, images, gamma=0.25, box=None, batch=BATCH):
         if gamma and not any(rule.startswith("gamma") for rule in chosen.values()):
             warnings.warn("gamma: reaches no layer of this network, so this is gradient times input: "
                           f"{chosen}", stacklevel=2)
-        network = biased(network, gamma)
+        network = biased(network, gamma, epsilon)
     if box is None:
         return gradient_times_input(network, direction, images, batch)
     return _explain(partial(_boxed, box), network, direction, images, batch)

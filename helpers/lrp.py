@@ -30,17 +30,17 @@ OUT_OF_PLACE = {operator.iadd: operator.add, "relu_": "relu", "add_": "add"}
 
 
 class _Gate(torch.autograd.Function):
-    """Forward z, backward through z_up * [z / z_up].detach(), where z > 0; nothing flows where z <= 0."""
+    """Forward z, backward through z_up * [z / (z_up + small)].detach(), where z > 0; nothing where z <= 0."""
 
     @staticmethod
-    def forward(ctx, z_up, z):
+    def forward(ctx, z_up, z, small=0.0):
         smallest = torch.finfo(z.dtype).tiny  # z <= z_up, but for rounding: the ratio stays between 0 and 1
-        ctx.save_for_backward((z.clamp(min=0) / z_up.clamp(min=smallest)).clamp_(max=1))
+        ctx.save_for_backward((z.clamp(min=0) / (z_up + small).clamp(min=smallest)).clamp_(max=1))
         return z
 
     @staticmethod
     def backward(ctx, gradient):
-        return gradient * ctx.saved_tensors[0], None
+        return gradient * ctx.saved_tensors[0], None, None
 
 
 class _Pass(torch.autograd.Function):
@@ -61,12 +61,13 @@ class Biased(nn.Module):
 
     w_up = w + gamma max(0, w), b_up likewise, z = z_up [z / z_up].detach(). Inputs below zero meet
     w + gamma min(0, w) instead, so that z_up >= z always. both_signs: outputs below zero, which a ReLU would
-    drop, favour negative contributions in the same way.
+    drop, favour negative contributions in the same way. epsilon: the denominator z_up grows by that many root
+    mean squares of the image's z, so that small activations pass on less (LRP-epsilon).
     """
 
-    def __init__(self, layer, gamma, negative_inputs, both_signs=False):
+    def __init__(self, layer, gamma, negative_inputs, both_signs=False, epsilon=0.0):
         super().__init__()
-        self.layer, self.both_signs = layer, both_signs
+        self.layer, self.both_signs, self.epsilon = layer, both_signs, epsilon
         self.up, self.down = copy.deepcopy(layer), None
         with torch.no_grad():
             for value in self.up.parameters():
@@ -79,13 +80,15 @@ class Biased(nn.Module):
     def forward(self, x):
         with torch.no_grad():
             z = self.layer(x)
+            size = z.square().mean(tuple(range(1, z.ndim)), keepdim=True).sqrt() if self.epsilon else 0.0
+            small = self.epsilon * size
         if self.down is None:
-            return _Gate.apply(self.up(x), z)
+            return _Gate.apply(self.up(x), z, small)
         positive, negative = x.clamp(min=0), x.clamp(max=0)
-        result = _Gate.apply(self.up(positive) + _without_bias(self.down, negative), z)
+        result = _Gate.apply(self.up(positive) + _without_bias(self.down, negative), z, small)
         if self.both_signs:
             z_down = self.down(positive) + _without_bias(self.up, negative)
-            result = torch.where(z < 0, -_Gate.apply(-z_down, -z), result)
+            result = torch.where(z < 0, -_Gate.apply(-z_down, -z, small), result)
         return result
 
 
@@ -118,27 +121,34 @@ def rules(network):
     return {node.target: rule for node, rule, _ in _rules(graph, clone)}
 
 
-def biased(network, gamma=0.25):
+def biased(network, gamma=0.25, epsilon=0.0):
     """A copy of the network with the same forward pass whose gradient times input is LRP-gamma.
 
-    gamma: a number >= 0, or a function of the depth, from 0 (first layer) to 1 (last). Batch normalisation is
-    folded into the layer before it. Layers in front of an activation get the gamma rule; the layer that reads
-    the pixels and layers with none behind them keep their weights (LRP-0): there z may have any sign and
-    z / z_up any size. Raises ValueError for another gamma, and as `rules` does.
+    gamma, epsilon: numbers >= 0, or functions of the depth, from 0 (first layer) to 1 (last); a composite of
+    rules by depth is two such functions (epsilon as in `Biased`). Batch normalisation is folded into the
+    layer before it. Layers in front of an activation get the gamma rule; the layer that reads the pixels and
+    layers with none behind them keep their weights (LRP-0): there z may have any sign and z / z_up any size.
+    Raises ValueError for another gamma or epsilon, and as `rules` does.
     """
     clone, graph, changed = _prepared(network)
     chosen = _rules(graph, clone)
     for index, (node, rule, negative) in enumerate(chosen):
-        value = gamma(index / max(len(chosen) - 1, 1)) if callable(gamma) else gamma
-        if not 0 <= value < math.inf:
-            raise ValueError(f"gamma: {value!r} is not allowed; give a finite number of at least 0")
+        depth = index / max(len(chosen) - 1, 1)
+        value, damping = (_at_depth(*named, depth) for named in (("gamma", gamma), ("epsilon", epsilon)))
         if rule.startswith("gamma"):
             layer = clone.get_submodule(node.target)
-            _replace(clone, node.target, Biased(layer, value, negative, rule == "gamma, both signs"))
+            _replace(clone, node.target, Biased(layer, value, negative, rule == "gamma, both signs", damping))
     for node in graph.nodes:
         if _kind(node, clone) in OTHER_ACTIVATIONS:
             changed |= _pass_relevance(graph, clone, node)
     return fx.GraphModule(clone, graph) if changed else clone
+
+
+def _at_depth(name, value, depth):
+    value = value(depth) if callable(value) else value
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name}: {value!r} is not allowed; give a finite number of at least 0")
+    return value
 
 
 def _prepared(network):
