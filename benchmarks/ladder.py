@@ -109,8 +109,8 @@ def side_by_side(data, lam=1e-4):
 
 
 def network(_):
-    """MAE on each fold of the graph network: the cells of notebook 26 up to there, in its profile "fast"."""
-    notebook = nbformat.read(ROOT / "notebooks/2_qm7/26_graphs.ipynb", 4)
+    """MAE on each fold of the graph network: the cells of notebook 27 up to there, in its profile "fast"."""
+    notebook = nbformat.read(ROOT / "notebooks/2_qm7/27_message_passing.ipynb", 4)
     names, cells = {}, iter(cell.source for cell in notebook.cells if cell.cell_type == "code")
     with contextlib.redirect_stdout(None):
         while "mae" not in names:
