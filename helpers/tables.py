@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, PowerTransformer, RobustScaler, StandardScaler
 
 from helpers import files
 from helpers.softmin import data_matrix, nearest_distances, positive, softmin
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
-FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 2  # rows of a table; words of a category; skewness
+FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 0.5  # rows of a table; words of a category; of quantiles
 BINARY = {b"PK\x03\x04": "an Excel or zip file; save the sheet as CSV",
           b"PAR1": "a Parquet file; save it as CSV", b"%PDF": "a PDF; copy its table into a CSV file",
           b"\x1f\x8b": "compressed; unpack it first"}
@@ -103,8 +102,10 @@ class Prepared:
 def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     """Turn a frame into Prepared numbers by scikit-learn's transformers, column by column.
 
-    Numbers: median for missing ones, standardised, skewed ones by Yeo and Johnson's transformation first
-    (Biometrika 87:954, 2000); words: one 0/1 column each, "missing" a word of its own; a 0/1 column says
+    Numbers: median for missing ones, standardised by median and quartiles, so that one extreme row neither
+    hides itself nor shrinks the others; skewed ones by Yeo and Johnson's transformation first (Biometrika
+    87:954, 2000), fitted between the 5 % and 95 % quantiles for the same reason; words: one 0/1
+    column each, "missing" a word of its own; a 0/1 column says
     where a number was missing. Rows that differ in a word are as far apart as two typical rows in a number.
     Left out: leave_out, dates, columns that name or count rows, mix numbers with text, have one value or are
     mostly missing; rows with nothing in them; beyond most_rows a random choice stays. A number that may stand
@@ -182,10 +183,7 @@ def _as_numbers(values):
     missing = values.isna().to_numpy()
     if _is_number(values):
         numbers = values.to_numpy(dtype=float, na_value=np.nan)[:, None]
-        skewed = abs(pd.Series(numbers[:, 0]).skew()) > SKEWED
-        scale = PowerTransformer() if skewed else StandardScaler()
-        columns = make_pipeline(SimpleImputer(strategy="median"), scale).fit_transform(numbers)
-        step = "skewed: Yeo-Johnson, standardised" if skewed else "standardised"
+        columns, step = _standardised(SimpleImputer(strategy="median").fit_transform(numbers))
         step += _missing_code(values.dropna())
         if missing.any():
             columns = np.column_stack([columns, missing])
@@ -195,6 +193,17 @@ def _as_numbers(values):
     columns = OneHotEncoder(sparse_output=False).fit_transform(words)
     said = f"; {missing.sum()} missing, a word of its own" if missing.any() else ""
     return columns, f"{columns.shape[1]} words, a 0/1 column each{said}"
+
+
+def _standardised(numbers):
+    """(numbers (n, 1) of median 0 and quartiles as those of a standard normal variable, what was done)."""
+    low, quarter, middle, rest, high = np.quantile(numbers, [0.05, 0.25, 0.5, 0.75, 0.95])
+    skewed = abs(high + low - 2 * middle) > SKEWED * (high - low)
+    scale = RobustScaler(unit_variance=True) if rest > quarter else StandardScaler()
+    if not skewed:
+        return scale.fit_transform(numbers), "standardised"
+    bent = PowerTransformer(standardize=False).fit(np.clip(numbers, low, high)).transform(numbers)
+    return scale.fit_transform(bent), "skewed: Yeo-Johnson, standardised"
 
 
 def _missing_code(numbers):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from helpers import anomalies, tables
 from helpers.datasets import SPENDINGS, load_wholesale
@@ -34,7 +35,9 @@ def test_the_recipe_says_what_it_did_and_what_it_left_out():
     assert found.X[:, 1].sum() == 2
     present = np.delete(messy()["height"].to_numpy(), [3, 4])
     filled = np.insert(present, [3, 3], np.median(present))
-    np.testing.assert_allclose(found.X[:, 0], (filled - filled.mean()) / filled.std(), atol=1e-12)
+    low, middle, high = np.quantile(filled, [0.25, 0.5, 0.75])
+    sd = (high - low) / (norm.ppf(0.75) - norm.ppf(0.25))
+    np.testing.assert_allclose(found.X[:, 0], (filled - middle) / sd, atol=1e-12)
     assert found.X[3, 3:].sum() == 1
     assert abs(pd.Series(found.X[:, 2]).skew()) < 0.5
     steps = found.steps.set_index("column")["step"]
@@ -90,6 +93,18 @@ def test_an_unusual_row_is_explained_in_the_users_words():
     assert found["words"][0].startswith("Frozen 36,534 against 3,1")
     assert found["share"].sum() == pytest.approx(1)
     assert tables.first_column_stability(prepared, gamma, 40) == ("Frozen", 1.0)
+
+
+@pytest.mark.parametrize("usual", ["normal", "lognormal"])
+def test_one_extreme_value_is_neither_hidden_nor_shrinks_the_others(usual):
+    rng = np.random.default_rng(8)
+    values = rng.normal(1700, 80, 60) if usual == "normal" else rng.lognormal(7, 1, 60)
+    frame = pd.DataFrame({"a": values, "b": rng.normal(size=60)})
+    before = tables.prepare(frame).X
+    frame.loc[7, "a"] = 900_000
+    after = tables.prepare(frame).X
+    np.testing.assert_allclose(np.delete(after, 7, 0).std(0), np.delete(before, 7, 0).std(0), rtol=0.15)
+    assert anomalies.softmin_scores(after, tables.stiffness(after)).argmax() == 7
 
 
 def test_missing_values_and_words_are_named():
