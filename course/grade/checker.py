@@ -89,11 +89,11 @@ def examine(step, namespace, results, control):
         message, sockets = take_in(control)
         job = json.loads(message)
         signal.alarm(int(job["seconds"]) + 5)  # ends this process, whatever it is busy with
-        session = Session(sockets[0], job["seconds"], reference)
+        session = Session(sockets[0], job["seconds"], reference, job["changing"])
         record = run_check(checks[job["check"]], namespace, lambda: answer(session, step["names"]))  # noqa: B023
         sockets[0].close()
         signal.alarm(0)
-        send(control, json.dumps(record).encode())
+        send(control, json.dumps({**record, "changed": session.changed}).encode())
 
 
 def answer(session, names):

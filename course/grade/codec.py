@@ -15,7 +15,6 @@ import select
 import socket
 import struct
 import time
-import types
 
 import numpy as np
 
@@ -23,8 +22,8 @@ LONGEST_TEXT = 10**6
 LARGEST_MESSAGE, LARGEST_TREE = 64 * 2**20, 4 * 2**20  # bytes of all, and of the JSON in it
 MOST_PARTS, DEEPEST, MANY = 200_000, 40, 64
 LONGEST_SIDE = 10**8
-LAZY = (types.GeneratorType, map, filter, zip, enumerate, range, collections.abc.KeysView,
-        collections.abc.ValuesView, collections.abc.ItemsView, collections.deque)  # fmt: skip
+BASES = (bool, int, float, complex, str, list, tuple, set, frozenset, dict)  # a subclass crosses as its base
+LAZY = (collections.abc.Iterator, collections.abc.MappingView, collections.deque, range)
 
 
 class TooMuch(ValueError):
@@ -42,42 +41,42 @@ class Message:
         self.parts += 1
         if self.parts > MOST_PARTS or depth > DEEPEST:
             raise TooMuch(f"the result has more than {MOST_PARTS} parts, or is deeper than {DEEPEST}")
-        kind, again = type(value), lambda part: self.node(part, depth + 1)
-        if value is None or kind in (bool, int, float):
-            return value
+        again = lambda part: self.node(part, depth + 1)
+        kind = next((one for one in BASES if isinstance(value, one)), None)
+        if kind is None or isinstance(value, np.generic):  # a NumPy float is a float as well
+            return None if value is None else self.from_library(value, type(value), again)
+        if kind in (bool, int, float):
+            return kind(value)
         if kind is str:
             if len(value) > LONGEST_TEXT:
                 raise TooMuch(f"the result holds a text of more than {LONGEST_TEXT} characters")
-            return printable(value)
+            return printable(str(value))
         if kind is complex:
             return {"complex": [value.real, value.imag]}
+        if kind is dict:
+            return {"dict": [[again(key), again(item)] for key, item in value.items()]}
         if kind in (list, tuple) and len(value) > MANY and {type(one) for one in value} in ({float}, {bool}):
             return {"numbers": [kind.__name__, self.array(np.array(value))]}
-        if kind in (list, tuple, set, frozenset):
-            return {kind.__name__: [again(item) for item in value]}
+        return {kind.__name__: [again(item) for item in value]}
+
+    def from_library(self, value, kind, again):
+        """The JSON of other containers, of what NumPy, torch, pandas or SciPy made, and of all that stays."""
+        root = kind.__module__.partition(".")[0]
+        if isinstance(value, (np.ndarray, np.generic)):
+            if value.dtype.hasobject:
+                return {"objects": [list(value.shape), [again(item) for item in value.flat]]}
+            plain = np.asarray(value)
+            return {"array" if isinstance(value, np.ndarray) else "scalar": self.array(plain)}
         if kind is slice:
             return {"slice": [again(part) for part in (value.start, value.stop, value.step)]}
         if isinstance(value, LAZY):
             return {"list": [again(item) for item in itertools.islice(value, MOST_PARTS)]}
-        if kind is dict or (isinstance(value, dict) and kind.__module__ == "collections"):
-            return {"dict": [[again(key), again(item)] for key, item in value.items()]}
-        return self.from_library(value, kind, again)
-
-    def from_library(self, value, kind, again):
-        """The JSON of what NumPy, torch, pandas or SciPy made, and of all that has to stay."""
-        root = kind.__module__.partition(".")[0]
-        if kind is np.ndarray or isinstance(value, np.generic):
-            if value.dtype.hasobject:
-                return {"objects": [list(value.shape), [again(item) for item in value.flat]]}
-            return {"array" if kind is np.ndarray else "scalar": self.array(np.asarray(value))}
         if isinstance(value, np.dtype) and not value.hasobject:
             return {"dtype": value.str}
         if kind is np.random.Generator:
             return {"generator": [type(value.bit_generator).__name__, again(value.bit_generator.state)]}
         if root == "torch" and kind.__name__ in ("Tensor", "Parameter"):
             return {"tensor": self.array(value.detach().cpu().numpy())}
-        if root == "torch" and kind.__name__ == "Size":
-            return again(tuple(value))
         if root == "pandas" and kind.__name__ == "DataFrame":
             columns = [again(value.iloc[:, i].to_numpy()) for i in range(value.shape[1])]
             return {"frame": [again(value.columns.tolist()), again(value.index.to_numpy()), columns]}

@@ -21,7 +21,10 @@ def conform(value, like):
     if isinstance(like, dict):
         return mapping(value, like)
     if isinstance(like, (set, frozenset)):
-        return type(like)(sequence(value, f"a set of {len(like)}"))
+        items = sequence(value, asked := f"a set of {len(like)}")
+        if bool(items) != bool(like):
+            raise ValueError(f"the result has {len(items)} items; asked is {asked}")
+        return type(like)(items)
     if is_frame(like):
         return table(value, like)
     wanted = array_of(like)
@@ -32,6 +35,10 @@ def conform(value, like):
         raise ValueError(f"the result is {kind(value)}; asked is {shape_of(wanted)}")
     if squeezed(found) != squeezed(wanted):
         raise ValueError(f"the result has {shape_of(found)}; asked is {shape_of(wanted)}")
+    if (blank(found.reshape(wanted.shape)) & ~blank(wanted)).any():
+        raise ValueError("the result is not a number (NaN) where a number is asked")
+    if is_series(like) and is_series(value):  # labels are part of the answer, in any order
+        like = type(like)(wanted, index=value.index, name=like.name)
     return rebuilt(same_kind(found.reshape(wanted.shape), wanted), like)
 
 
@@ -79,6 +86,11 @@ def array_of(value):
     return found if found.dtype.kind in "?biufcUSmM" and "O" not in found.dtype.str else None
 
 
+def blank(array):
+    """Where an array holds no number although it could."""
+    return np.isnan(array) if array.dtype.kind in "fc" else np.zeros(array.shape, bool)
+
+
 def squeezed(array):
     """The shape without dimensions of length 1."""
     return tuple(side for side in array.shape if side != 1)
@@ -92,6 +104,10 @@ def same_kind(found, wanted):
     """Numbers of the wanted type where that loses nothing; single precision counts as right to its digits."""
     if found.dtype == wanted.dtype or wanted.dtype.kind not in "?biufc" or found.dtype.kind not in "?biufc":
         return found
+    if found.dtype.kind == "c" and wanted.dtype.kind != "c":
+        if found.imag.any():
+            return found
+        found = found.real
     with np.errstate(all="ignore"):
         if found.dtype == np.float32 and wanted.dtype == np.float64:
             scale = np.abs(wanted[np.isfinite(wanted)]).max(initial=0)

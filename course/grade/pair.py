@@ -138,31 +138,38 @@ class Pair:
             "disk": limits.disk,
         }
         message, records, run, killed = json.dumps(job).encode(), [], None, False
+        # an answer that changes the check's own numbers must be right without that as well
+        asked = [(check, changing) for check in self.checks[exercise] for changing in (True, False)]
         try:
-            for check in self.checks[exercise]:
+            for check, changing in asked:
+                if not changing and not (records[-1]["passed"] and records[-1].get("changed")):
+                    continue
                 begin = time.monotonic()
                 try:
                     run = run or self.open(self.checker, exercise, b"run")
-                    near, far = socket.socketpair()
-                    self.give(self.student, exercise, message, near)
-                    asked = {"check": check, "seconds": limits.seconds}
-                    hand(run, json.dumps(asked).encode(), [far])
-                    near.close()
-                    far.close()
-                    answer = receive(run, begin + limits.seconds + GRACE)
-                    records.append(json.loads(answer))
+                    record = self.ask(run, exercise, message, (check, changing), limits)
                 except (EOFError, TimeoutError, OSError):
                     early = time.monotonic() - begin < limits.seconds
                     killed = killed or early
                     run = run and run.close()
                     text = f"the result could not be examined in {limits.seconds:g} seconds"
-                    records.append(record_of(check, "TimeoutError", "" if early else text))
-                    if early:
-                        break
+                    record = record_of(check, "TimeoutError", "" if early else text)
+                records[len(records) - (not changing) :] = [record]
+                if killed:
+                    break
         finally:
             if run is not None:
                 run.close()
         return records, killed
+
+    def ask(self, run, exercise, message, asked, limits):
+        """The record of one check; raises EOFError, OSError or TimeoutError where the checker gives none."""
+        near, far = socket.socketpair()
+        with near, far:
+            self.give(self.student, exercise, message, near)
+            job = {"check": asked[0], "changing": asked[1], "seconds": limits.seconds}
+            hand(run, json.dumps(job).encode(), [far])
+        return json.loads(receive(run, time.monotonic() + limits.seconds + GRACE))
 
     def open(self, side, exercise, message):
         near, far = socket.socketpair()

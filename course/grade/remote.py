@@ -18,7 +18,7 @@ import types
 import numpy as np
 
 from course.grade.codec import decode, failure, receive, send
-from course.grade.conform import conform
+from course.grade.conform import conform, plain
 
 
 class Ended(RuntimeError):
@@ -32,12 +32,13 @@ class Unknown(Exception):
 class Pickler(pickle.Pickler):
     """Arguments on their way out: a stand-in goes as its number, a check's function stays and is called."""
 
-    def __init__(self, file, lesson, functions):
+    def __init__(self, file, lesson, functions, kept=None):
         super().__init__(file, protocol=5)
-        self.lesson, self.functions = lesson, functions
+        self.lesson, self.functions, self.kept = lesson, functions, {} if kept is None else kept
 
     def persistent_id(self, value):
         if type(value) is Remote:
+            self.kept[value._number] = value._like
             return "kept", value._number
         if type(value) is not types.FunctionType or value.__module__ not in ("__main__", None):
             return None
@@ -50,30 +51,32 @@ class Pickler(pickle.Pickler):
 class Unpickler(pickle.Unpickler):
     """A second copy of arguments, for the reference."""
 
-    def __init__(self, file, functions):
+    def __init__(self, file, functions, kept):
         super().__init__(file)
-        self.functions = functions
+        self.functions, self.kept = functions, kept
 
     def persistent_load(self, name):
-        if name[0] != "call":
+        known = self.functions[name[1]] if name[0] == "call" else self.kept[name[1]]
+        if known is None:
             raise Unknown
-        return self.functions[name[1]]
+        return known
 
 
 class Reference:
     """What the reference's names give; `results`: known from the rehearsal, by digest of the call."""
 
     def __init__(self, lesson, names=None, results=None):
+        """lesson: its names; names: the reference's answer; results: (value, changed) by digest of a call."""
         self.lesson, self.names, self.results = lesson, names or {}, {} if results is None else results
 
     def packed(self, args, kwargs):
-        """(bytes of the arguments, the functions among them that stay here)."""
-        file, functions = io.BytesIO(), []
-        Pickler(file, self.lesson, functions).dump((args, kwargs))
-        return file.getvalue(), functions
+        """(bytes of the arguments, the functions among them that stay here, what the stand-ins are like)."""
+        file, functions, kept = io.BytesIO(), [], {}
+        Pickler(file, self.lesson, functions, kept).dump((args, kwargs))
+        return file.getvalue(), functions, kept
 
-    def of_call(self, name, like, packed, functions):
-        """What the reference returns for a call; raises Unknown."""
+    def of_call(self, name, like, packed, functions, kept):
+        """(result, places of the arguments that are changed) of the reference's call; raises Unknown."""
         key = hashlib.blake2b(name.encode() + packed).digest()
         if not functions and key in self.results:
             return pickle.loads(self.results[key])
@@ -81,27 +84,35 @@ class Reference:
             raise Unknown
         state = random_state()
         try:
-            args, kwargs = Unpickler(io.BytesIO(packed), functions).load()
+            args, kwargs = Unpickler(io.BytesIO(packed), functions, kept).load()
             with contextlib.redirect_stdout(io.StringIO()):
-                value = like(*args, **kwargs)
-            return list(value) if isinstance(value, types.GeneratorType) else value
+                return self.called(like, args, kwargs)
         except Exception:
             raise Unknown from None
         finally:
             restore(state)
 
+    def called(self, function, args, kwargs):
+        """(value, places of the arguments that it changes) of a reference's function."""
+        arguments = [*args, *kwargs.values()]
+        before = [self.packed(one, {})[0] for one in arguments]
+        value = function(*args, **kwargs)
+        value = list(value) if isinstance(value, types.GeneratorType) else value
+        return value, [i for i, one in enumerate(arguments) if self.packed(one, {})[0] != before[i]]
+
     def recorded(self, name, function):
         """A reference function that remembers what it returned: for the rehearsal."""
 
         def call(*args, **kwargs):
-            with contextlib.suppress(Exception):
-                packed, functions = self.packed(args, kwargs)
-                key = hashlib.blake2b(name.encode() + packed).digest()
-            value = function(*args, **kwargs)
-            value = list(value) if isinstance(value, types.GeneratorType) else value
+            try:
+                packed, functions, _ = self.packed(args, kwargs)
+            except Exception:  # an argument that cannot be sent
+                return function(*args, **kwargs)
+            value, changed = self.called(function, args, kwargs)
             with contextlib.suppress(Exception):
                 if not functions:
-                    self.results[key] = pickle.dumps(value, protocol=5)
+                    key = hashlib.blake2b(name.encode() + packed).digest()
+                    self.results[key] = pickle.dumps((value, changed), protocol=5)
             return value
 
         return call
@@ -122,8 +133,10 @@ def restore(state):
 class Session:
     """One check's connection to the student's process, with an end."""
 
-    def __init__(self, connection, seconds, reference):
+    def __init__(self, connection, seconds, reference, changing=True):
+        """changing: let the student's functions change arguments that the reference leaves alone."""
         self.connection, self.seconds, self.reference = connection, seconds, reference
+        self.changing, self.changed = changing, False
         self.end, self.state, self.functions = time.monotonic() + seconds, None, []
 
     def start(self):
@@ -183,24 +196,28 @@ class Session:
         return file.getvalue()
 
     def call(self, target, args, kwargs):
-        packed, functions = self.reference.packed(args, kwargs)
+        packed = self.reference.packed(args, kwargs)
         value, changed = self.request("call", target, args, kwargs)
         try:
-            like = self.reference.of_call(target._path, target._like, packed, functions)
+            like, allowed = self.reference.of_call(target._path, target._like, *packed)
         except Unknown:
-            like = None
+            like, allowed = None, range(len(args) + len(kwargs))
         arguments = [*args, *kwargs.values()]
         for place, new in changed:
-            with contextlib.suppress(Exception):
-                overwrite(arguments[place], new)
+            self.changed = self.changed or place not in allowed
+            if self.changing or place in allowed:
+                with contextlib.suppress(Exception):
+                    overwrite(arguments[place], new)
         return self.adopted(value, like, f"{target._path}()")
 
     def adopted(self, value, like, path):
         """A value in the form of the reference's; a stand-in learns what the reference has in its place."""
-        if type(value) is Remote:
-            value.__dict__.update(_like=like, _path=path)
-            return value
-        return conform(value, like)
+        if type(value) is not Remote:
+            return conform(value, like)
+        if like is not None and plain(like):
+            raise ValueError(f"the result is of the kind {value._kind}; asked is {type(like).__name__}")
+        value.__dict__.update(_like=like, _path=path)
+        return value
 
 
 class Remote:
@@ -231,7 +248,10 @@ class Remote:
         return length if type(length) is int else 0
 
     def __iter__(self):
-        return iter(self._session.request("iter", self)[0])
+        value, like = self._session.request("iter", self)[0], None
+        with contextlib.suppress(Exception):
+            like = list(self._like)
+        return iter(self._session.adopted(value, like, f"{self._path}[]"))
 
     def __repr__(self):
         return f"<{self._kind} of the student's code>"
