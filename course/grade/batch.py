@@ -21,7 +21,7 @@ import nbformat
 from tqdm.auto import tqdm
 
 from course import contract
-from course.grade import report, sandbox, submission
+from course.grade import reading, report, sandbox, submission
 from course.notebooks import BUILD, ROOT, all_checked
 
 REPORTS, TRIALS = BUILD / "reports", BUILD / "trials"
@@ -69,7 +69,7 @@ def read(path):
         if not stat.S_ISREG(path.lstat().st_mode):
             return b""
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
-            return file.read(submission.LARGEST_NOTEBOOK + 1)
+            return file.read(reading.LARGEST_NOTEBOOK + 1)
     except OSError:
         return b""
 
@@ -81,13 +81,10 @@ def references(paths):
 
 def recognise(path, content, known):
     """The number of the notebook that a submitted file answers: by its exercises, else its name, or None."""
-    try:
-        exercises = submission.exercise_ids(submission.read_cells(content).cells)
-        found = [name.partition(".")[0] for name in exercises if name.partition(".")[0] in known]
-        if found:
-            return max(sorted(set(found)), key=found.count)
-    except submission.Unreadable:
-        pass
+    found = [name.partition(".")[0] for name in reading.claims(content)]
+    found = [number for number in found if number in known]
+    if found:
+        return max(sorted(set(found)), key=found.count)
     return path.name[:2] if path.name[:2] in known else None
 
 
@@ -130,11 +127,7 @@ def shown(path):
 
 def worked_on(content, reference):
     """Whether a submitted notebook holds an attempt at any exercise."""
-    try:
-        given = contract.answers(nbformat.reads(reference.decode(), 4), submission.read_cells(content))
-    except submission.Unreadable:
-        return False
-    return any(answer.attempted for answer in given.values())
+    return any(one["readings"] for one in reading.read(content, reference)["given"].values())
 
 
 def state_of(content):

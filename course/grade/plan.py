@@ -5,10 +5,12 @@ check of an exercise stands a step for the exercise: there a process waits on ei
 """
 
 import builtins
+import functools
 import os
 import sys
 from pathlib import Path
 
+import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
 from course import contract
@@ -17,6 +19,22 @@ from course.grade.checker import imports
 from course.notebooks import ROOT
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@functools.lru_cache(maxsize=32)
+def opened(content):
+    """A reference notebook from its bytes; shared, so nobody changes it."""
+    return nbformat.reads(content.decode(), as_version=4)
+
+
+@functools.lru_cache(maxsize=32)
+def lesson_names(content):
+    """(names that the lesson's cells bind, those of them that its `steps` keep) of a reference's bytes."""
+    reference = opened(content)
+    code = [cell for cell in reference.cells if cell.cell_type == "code" and not contract.course(cell)]
+    bound = [slicing.names(cell.source).binds for cell in code]
+    kept = [slicing.names(step["source"]).binds for step in steps(reference) if "exercise" not in step]
+    return set().union(*bound), set().union(*kept)
 
 
 def steps(reference, whole=False, extra=()):
@@ -86,14 +104,6 @@ def for_student(found):
         {"exercise": step["exercise"], "cell": step["cell"]} if "exercise" in step else dict(step)
         for step in found
     ]
-
-
-def lesson_names(reference):
-    """(names that the lesson's cells bind, those of them that its `steps` keep)."""
-    code = [cell for cell in reference.cells if cell.cell_type == "code" and not contract.course(cell)]
-    bound = [slicing.names(cell.source).binds for cell in code]
-    kept = [slicing.names(step["source"]).binds for step in steps(reference) if "exercise" not in step]
-    return set().union(*bound), set().union(*kept)
 
 
 def cut(sources, wanted, extra=()):

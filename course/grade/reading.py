@@ -1,0 +1,270 @@
+"""Find the answers in what a student handed in: parsed in a process with limits, because anybody wrote it.
+
+Everything that works in JupyterLab counts. An answer is a cell that claims an exercise by its id or metadata,
+whatever its type is now, or any other cell that defines what the exercise asks for; what it uses is looked up
+in the student's other cells. Where several readings are possible all of them come back, and grading takes
+the one that earns most.
+"""
+
+import functools
+import io
+import json
+import signal
+import socket
+import sys
+import threading
+import time
+import zipfile
+
+from nbformat import NotebookNode
+
+from course import contract
+from course.grade import lesson, pair, plan, sandbox, slicing
+from course.grade.codec import hand, receive, send
+
+LARGEST_NOTEBOOK, LONGEST_CELL, MOST_CELLS = 64 * 2**20, 100_000, 5_000
+TOO_LONG = "# a cell of"
+SECONDS, MEMORY, READINGS = 20, 1500, 4
+MOST_FILES, LARGEST_FILES = 2_000, 2**31  # in a zip
+
+
+names = functools.cache(slicing.names)
+
+
+class Unreadable(Exception):
+    """A submission that is no notebook."""
+
+
+def read_cells(content):
+    """The cells of a notebook of any format, as far as grading looks at them; raises Unreadable."""
+    if not content.strip():
+        raise Unreadable("the file is empty, or no ordinary file")
+    if len(content) > LARGEST_NOTEBOOK:
+        raise Unreadable(f"the file has {len(content) / 2**20:.0f} MB; allowed are {LARGEST_NOTEBOOK >> 20}")
+    try:
+        book = json.loads(decoded(content))
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"the file is not a notebook: {type(error).__name__}: {str(error)[:200]}") from None
+    sheets = book.get("worksheets") if isinstance(book, dict) else None
+    holders = [book, *(sheets if isinstance(sheets, list) else [])]
+    found = [holder["cells"] for holder in holders if isinstance(holder, dict) and "cells" in holder]
+    if not found or not all(isinstance(cells, list) for cells in found):
+        raise Unreadable("the file is not a notebook: it has no cells")
+    if (count := sum(map(len, found))) > MOST_CELLS:
+        raise Unreadable(f"the file has {count} cells; allowed are {MOST_CELLS}")
+    return [read_cell(cell) for part in found for cell in part if isinstance(cell, dict)]
+
+
+def decoded(content):
+    """The text of a file: UTF-8, or what an editor may have made of it."""
+    utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def read_cell(cell):
+    source = cell.get("source", cell.get("input", ""))
+    source = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    source = source if len(source) <= LONGEST_CELL else f"{TOO_LONG} {len(source)} characters is not read"
+    metadata = cell.get("metadata")
+    return NotebookNode({
+        "cell_type": cell.get("cell_type"),
+        "id": cell.get("id"),
+        "metadata": metadata if isinstance(metadata, dict) else {},
+        "source": source.encode("utf-8", "replace").decode(),  # JSON may hold half of a surrogate pair
+    })  # fmt: skip
+
+
+def claimed(cell):
+    """The exercise that a cell claims by its id or metadata, or None."""
+    identifier = contract.course(cell).get("id")
+    if str(cell.get("id")).startswith("exercise-"):
+        return str(cell["id"]).removeprefix("exercise-").replace("-", ".")
+    return identifier if isinstance(identifier, str) and "for" not in contract.course(cell) else None
+
+
+def exercise_ids(content):
+    """The exercises that a notebook claims to answer; [] of a file that is none."""
+    try:
+        return [name for name in map(claimed, read_cells(content)) if name]
+    except Unreadable:
+        return []
+
+
+def answers(content, reference):
+    """{status, notes, defined, used, given: {exercise: {note, readings: [[source, ...], ...]}}}.
+
+    defined, used: names that the student's cells bind, and that the readings load.
+    A reading is the sources of cells that are run one after another; the last of them is the answer.
+    """
+    exercises = contract.exercises(reference)
+    result = {"status": "graded", "notes": [], "given": {}}
+    try:
+        cells = read_cells(content)
+    except Unreadable as error:
+        result.update(status="unreadable", notes=[str(error)])
+        cells = []
+    code = [cell for cell in cells if cell.cell_type == "code" or claimed(cell)]
+    if cells and not {claimed(cell) for cell in code} & {one.id for one in exercises}:
+        result.update(status="other notebook", notes=["no exercise of this notebook is in the file"])
+    code = [NotebookNode({**cell, "cell_type": "code"}) for cell in code]
+    released = [contract.stub(one.source, one.id) for one in exercises]
+    known = released + [cell.source for cell in reference.cells if "exercise" not in contract.tags(cell)]
+    result["notes"] += [cell.source.strip("# ") for cell in code if cell.source.startswith(TOO_LONG)]
+    own = [cell for cell in code if is_own(cell, known)]
+    first = contract.answers(reference, NotebookNode(cells=code))
+    found = {one.id: candidates(one, first[one.id], code, own) for one in exercises}
+    lesson_cells = [cell.source for cell in reference.cells if not contract.course(cell)]
+    lesson_names = set().union(*(names(source).binds for source in lesson_cells))
+    for one in exercises:
+        beside = [cell for cell in own if claimed(cell) != one.id]
+        readings = [[*needed(source, beside, lesson_names), source] for source in found[one.id]]
+        result["given"][one.id] = {"note": first[one.id].note, "readings": readings}
+        if readings and not first[one.id].attempted:
+            result["given"][one.id]["note"] = "the answer stands in a cell of its own"
+    sources = {part for one in result["given"].values() for reading in one["readings"] for part in reading}
+    result["used"] = sorted(set().union(*(names(source).loads for source in sources)))
+    result["defined"] = sorted(set().union(*(names(cell.source).binds for cell in code)))
+    return result
+
+
+def is_own(cell, known):
+    """Whether a student wrote a cell: no check, no cell of the lesson, no stub."""
+    released = "for" in contract.course(cell) or "self_check(" in cell.source
+    return not released and not any(contract.same_code(cell.source, source) for source in known)
+
+
+def candidates(exercise, first, code, own):
+    """The sources that may be the answer to an exercise, the likeliest first."""
+    asked = set(contract.defined(exercise.source))
+    worked = [cell.source for cell in own if claimed(cell) == exercise.id and cell.source.strip()]
+    elsewhere = [
+        cell.source for cell in own if claimed(cell) is None and asked & set(contract.defined(cell.source))
+    ]
+    found = [first.source] if first.attempted else []
+    found += ["\n".join(worked)] if len(worked) > 1 else []
+    whole = [source for source in (*worked, *elsewhere) if asked <= set(contract.defined(source))]
+    found += [*reversed(whole), *(["\n".join(elsewhere)] if len(elsewhere) > 1 else elsewhere)]
+    return list(dict.fromkeys(found))[:READINGS]
+
+
+def needed(source, cells, lesson_names):
+    """The sources of the other cells that a source needs, by the names that it loads, in their order.
+
+    What the lesson defines is the lesson's: a student's experiment with the same name does not count.
+    """
+    chosen, wanted = [], names(source).loads
+    for cell in reversed([one for one in cells if one.source != source]):
+        its = names(cell.source)
+        if its.binds & (wanted if claimed(cell) else wanted - lesson_names):
+            chosen.insert(0, cell.source)
+            wanted = (wanted - its.binds) | its.loads
+    return chosen
+
+
+def unzipped(content, connection, deep=True):
+    """Send [name, size] and content of each notebook in a zip, in a zip in it as well; at the end null."""
+    left = LARGEST_FILES
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        for info in file.infolist()[:MOST_FILES]:
+            name = info.filename
+            inner = deep and name.lower().endswith(".zip")
+            if info.is_dir() or not (inner or name.lower().endswith((".ipynb", ".ipynb.txt", ".ipynb.json"))):
+                continue
+            with file.open(info) as part:
+                found = part.read(min(LARGEST_NOTEBOOK + 1, left))
+            left -= len(found)
+            if inner:
+                unzipped(found, connection, deep=False)
+            else:
+                send(connection, json.dumps([name[:500], list(info.date_time)]).encode())
+                send(connection, found[:LARGEST_NOTEBOOK])
+
+
+# the process with limits, and the way to it
+
+
+def work(message, sockets):
+    """Answer one question in a copy of this process."""
+    job = json.loads(message)
+    lesson.limit_memory(MEMORY)
+    signal.alarm(job["seconds"])
+    reference, content = receive(sockets[0]), receive(sockets[0], largest=LARGEST_FILES)
+    if job["what"] == "files":
+        unzipped(content, sockets[0])
+        found = None
+    elif job["what"] == "exercises":
+        found = exercise_ids(content)
+    else:
+        found = answers(content, plan.opened(reference))
+    send(sockets[0], json.dumps(found).encode())
+
+
+def main():
+    control = socket.socket(fileno=int(sys.argv[-1]))
+    receive(control)
+    lesson.quiet()
+    lesson.copies(control, work)
+
+
+LOCK = threading.Lock()
+
+
+@functools.cache
+def side():
+    """The warm process that reads."""
+    isolated = sandbox.available()
+    return pair.Side(
+        "course.grade.reading",
+        [],
+        {"visible": plan.visible_paths(), "isolated": isolated, "environment": plan.environment()},
+    )
+
+
+def asked(what, content, reference=b"", seconds=SECONDS):
+    """Yield the messages of the answer to one question; raises Unreadable where reading takes too much."""
+    near, far = socket.socketpair()
+    end = time.monotonic() + seconds + 5
+    with near:
+        near.settimeout(seconds)
+        try:
+            with far, LOCK:
+                hand(side().control, json.dumps({"what": what, "seconds": seconds}).encode(), [far])
+            send(near, reference)
+            send(near, content)
+            while True:
+                yield receive(near, end)
+        except (OSError, EOFError):
+            raise Unreadable("reading the file takes more time or memory than a notebook may") from None
+
+
+def read(content, reference):
+    """What `answers` finds, or that the file cannot be read."""
+    try:
+        return json.loads(next(asked("answers", content, reference)))
+    except Unreadable as error:
+        book = plan.opened(reference)
+        given = {one.id: {"note": "", "readings": []} for one in contract.exercises(book)}
+        return {"status": "unreadable", "notes": [str(error)], "defined": [], "used": [], "given": given}
+
+
+def claims(content):
+    """What `exercise_ids` finds."""
+    try:
+        return json.loads(next(asked("exercises", content)))
+    except Unreadable:
+        return []
+
+
+def files(content, seconds=60):
+    """[(name, time of change, content)] of the notebooks in a zip; raises Unreadable."""
+    found, messages = [], asked("files", content, seconds=seconds)
+    while (about := json.loads(next(messages))) is not None:
+        found.append((*about, next(messages)))
+    return found
+
+
+if __name__ == "__main__":
+    main()
