@@ -1,4 +1,4 @@
-"""The exercise contract of a notebook: read it, make student copies, merge answers, count points.
+"""The exercise contract of a notebook: read it, make student copies, find answers, count points.
 
 An exercise cell has the tag `exercise` and the metadata `course: {id, points}`; its checks have
 `course: {for: id, points, message}`, and the tag `hidden` where students must not see them. Notebooks go in
@@ -8,8 +8,6 @@ and out as nbformat 4 objects and are never changed in place.
 import copy
 import re
 from dataclasses import dataclass
-
-from nbformat import NotebookNode
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 SOLUTION = re.compile(rf"^([ \t]*){BEGIN}[ \t]*\n.*?^[ \t]*{END}[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -204,25 +202,6 @@ def chosen(worked, originals, empty):
     return "\n".join(worked[i]["source"] for i in (*above, best))
 
 
-def merge(reference, given):
-    """The reference notebook with the answers' sources in its exercise cells, ready for nbval.
-
-    Only checks count: every other output is ignored, stored outputs of exercise cells are dropped.
-    """
-    result = copy.deepcopy(reference)
-    identifiers = {exercise.cell: exercise.id for exercise in exercises(reference)}
-    for cell in result.cells:
-        if cell.cell_type != "code":
-            continue
-        visible = "for" in course(cell) and "hidden" not in tags(cell)
-        cell.metadata.tags = ["nbval-check-output" if visible else "nbval-ignore-output"]
-        if cell.id in identifiers:
-            cell.source = given[identifiers[cell.id]].source
-        if not visible:
-            cell.outputs, cell.execution_count = [], None
-    return NotebookNode(result)
-
-
 def score(reference, given, verdicts):
     """Points and outcomes as plain data, from the answers and {check's cell id: Verdict}.
 
@@ -248,11 +227,12 @@ def score(reference, given, verdicts):
         unfinished = not answer.attempted or all(
             verdicts.get(check.cell, Verdict(False)).unfinished for check in exercise.checks
         )
-        correct = all(check["passed"] for check in checks)
+        points, correct = sum(check["points"] for check in checks), all(check["passed"] for check in checks)
+        outcome = CORRECT if correct else PARTLY if points else MISSING if unfinished else INCORRECT
         rows.append({
             "exercise": exercise.id,
-            "outcome": MISSING if unfinished else CORRECT if correct else INCORRECT,
-            "points": sum(check["points"] for check in checks),
+            "outcome": outcome if answer.attempted else MISSING,
+            "points": points,
             "possible": sum(check["possible"] for check in checks),
             "note": answer.note,
             "checks": checks,

@@ -1,77 +1,50 @@
 """Grade a class: make grade SUBMISSIONS=folder, or python -m course.grade.batch folder [--reports FOLDER] ...
 
-SUBMISSIONS holds one notebook or one folder per student; a notebook is recognised by its exercises, not by
-its name. Each submitted notebook is graded on its own (course.grade.submission); the reports appear as
-results come in: REPORTS/STUDENT/report.html, .md and .json, and REPORTS/grades.csv at the end. With
---scheduler ADDRESS the same work goes to the workers of a Dask cluster.
+SUBMISSIONS is what a learning platform gives (course.grade.collect); a notebook is recognised by its
+exercises, not by its name. Each is graded on its own (course.grade.submission); the reports appear as results
+come in: REPORTS/STUDENT/report.html, .md and .json, and the tables at the end. What stands in REPORTS from
+earlier weeks stays. With --scheduler ADDRESS the same work goes to the workers of a Dask cluster.
 """
 
 import argparse
 import hashlib
 import json
 import os
-import re
-import stat
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
+import psutil
 from tqdm.auto import tqdm
 
 from course import contract
-from course.grade import reading, report, sandbox, submission
+from course.grade import collect, exchange, gradebook, plan, reading, report, sandbox, submission
 from course.notebooks import BUILD, ROOT, all_checked
 
 REPORTS, TRIALS = BUILD / "reports", BUILD / "trials"
-UNKNOWN = "not recognised"
-ENDING = re.compile(r"\.(ipynb|zip)(\.(txt|json))?$", re.IGNORECASE)
+LEAST = 3_500  # MB for one submission at a time: both sides and what they compute
+MOST_COPIES = 5  # of one student's files for one notebook
 
 
-def collect(folder):
-    """{student: [(path, content)]} of the notebooks below a folder, or of a single file.
+@dataclass(frozen=True)
+class Options:
+    """How a class is graded. deadline: seconds since 1970; late_percent: of the points, for a day."""
 
-    Links are not followed: a submission must not point at somebody else's files.
-    """
-    if folder.is_file():
-        return {folder.stem: [(folder, read(folder))]}
-    if not folder.is_dir():
-        raise SystemExit(f"SUBMISSIONS={folder}: no such folder; give one with a notebook per student")
-    students = {}
-    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
-        if path.is_symlink():
-            continue
-        if not path.is_dir() and ENDING.search(path.name):
-            students.setdefault(stem(path), []).append((path, read(path)))
-        elif path.is_dir():
-            found = students.setdefault(path.name, [])
-            for place, folders, files in os.walk(path):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                notebooks = [Path(place, name) for name in sorted(files) if ENDING.search(name)]
-                found += [(file, read(file)) for file in notebooks if not file.is_symlink()]
-    if not students:
-        raise SystemExit(f"SUBMISSIONS={folder}: no submission in it; give a notebook or folder per student")
-    return students
-
-
-def stem(path):
-    """A file's name without its ending, also where a browser added one or made it capital."""
-    return ENDING.sub("", path.name)
-
-
-def read(path):
-    """A file's bytes, no more than grading accepts; nothing where it cannot be read or is no ordinary file.
-
-    A named pipe would keep the whole class waiting, and a device has no end: neither is opened.
-    """
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return b""
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
-            return file.read(reading.LARGEST_NOTEBOOK + 1)
-    except OSError:
-        return b""
+    notebooks: tuple = ()
+    jobs: int = 1
+    scheduler: str | None = None
+    roster: exchange.Roster | None = None
+    column: str = ""
+    exercises: tuple = ()  # only these
+    anonymous: bool = False
+    deadline: float | None = None
+    late_percent: float = 0.0
+    late_free: int = 0
 
 
 def references(paths):
@@ -79,55 +52,23 @@ def references(paths):
     return {path.name[:2]: (path.stem, path.read_bytes()) for path in paths}
 
 
-def recognise(path, content, known):
-    """The number of the notebook that a submitted file answers: by its exercises, else its name, or None."""
-    found = [name.partition(".")[0] for name in reading.claims(content)]
-    found = [number for number in found if number in known]
-    if found:
-        return max(sorted(set(found)), key=found.count)
-    return path.name[:2] if path.name[:2] in known else None
-
-
-def assign(students, known):
-    """{student: {number: (content, notes)}}: which file counts for which notebook."""
-    assigned = {}
-    for student, files in students.items():
-        found = {}
-        for path, content in files:
-            found.setdefault(recognise(path, content, known) or UNKNOWN, []).append((path, content))
-        assigned[student] = {number: best(number, given, known) for number, given in found.items()}
-    return assigned
-
-
-def best(number, files, known):
-    """(content, notes) of the file that counts among a student's files for one notebook.
-
-    A copy without any attempt never counts before one with attempts; else the last one of the right name.
-    """
-    if number == UNKNOWN:
-        unpack = lambda path: "; unpack it" if path.suffix.lower() == ".zip" else ""
-        return b"", [f"no notebook of this course: {shown(path)}{unpack(path)}" for path, _ in files]
-    name, reference = known[number]
-    notes, (path, content) = [], files[0]
-    if len(files) > 1:
-        keys = [(worked_on(content, reference), stem(path) == name) for path, content in files]
-        place = max(range(len(files)), key=lambda i: (keys[i], i if keys[i][1] else -i))
-        path, content = files[place]
-        others = ", ".join(shown(other) for i, (other, _) in enumerate(files) if i != place)
-        notes.append(f"of several files {shown(path)} counts; not counted: {others}")
-    elif stem(path) != name:
-        notes.append(f"found in {shown(path)}")
-    return content, notes
-
-
-def shown(path):
-    """A submitted file's name for reports and terminals."""
-    return report.readable(path.name)
-
-
-def worked_on(content, reference):
-    """Whether a submitted notebook holds an attempt at any exercise."""
-    return any(one["readings"] for one in reading.read(content, reference)["given"].values())
+def assign(student, known):
+    """{number: [File, ...]} of a student's files that answer a notebook; what is none becomes a note."""
+    found = {}
+    for file in student.files:
+        claimed = [name.partition(".")[0] for name in reading.claims(file.content)]
+        claimed = [number for number in claimed if number in known]
+        by_name = file.stem[:2] if file.stem[:2] in known else None
+        number = max(sorted(set(claimed)), key=claimed.count) if claimed else by_name
+        if number:
+            found.setdefault(number, []).append(file)
+        else:
+            student.notes.append(f"no notebook of this course: {file.shown}")
+    # the file of the right name last: of two that earn the same it counts
+    return {
+        number: sorted(files, key=lambda file: file.stem == known[number][0])[-MOST_COPIES:]
+        for number, files in found.items()
+    }
 
 
 def state_of(content):
@@ -173,106 +114,207 @@ def verified(number, name, content, fresh=False):
     raise SystemExit(f"NB={number}: the reference itself does not earn all points here: {said}")
 
 
-def safely(content, reference, limits):
+def best(files, name, reference, limits, only=()):
+    """The result of the file that earns most of a student's files for one notebook; stops at nothing."""
+    chosen = None
+    for file in files:
+        result = safely(file.content, reference, limits, only)
+        attempts = sum(row["outcome"] != contract.MISSING for row in result["exercises"])
+        key = result["points"], attempts, result["status"] == "graded"
+        if chosen is None or key >= chosen[0]:
+            chosen = key, result, file
+    _, result, file = chosen
+    others = ", ".join(one.shown for one in files if one is not file)
+    if others:
+        result["notes"].insert(0, f"of several files {file.shown} counts; not counted: {others}")
+    elif file.stem != name:
+        result["notes"].insert(0, f"found in {file.shown}")
+    result["handed_in"] = file.time
+    return result
+
+
+def nothing(reference, status, note=""):
+    """The result of a notebook of which there is nothing to grade."""
+    book = plan.opened(reference)
+    empty = contract.answers(book, nbformat.NotebookNode(cells=[]))
+    result = {"status": status, "notes": [note] if note else [], "seconds": 0.0, "isolation": "", "cells": []}
+    return {**result, **contract.score(book, empty, {})}
+
+
+def safely(content, reference, limits, only=()):
     """grade, which must never stop the batch; once more where it was not the student's fault."""
     for _ in range(2):
         try:
-            result = submission.grade(content, reference, limits)
+            result = submission.grade(content, reference, limits, only)
         except Exception as error:  # whatever a submission can do to us must not reach the others
-            text = f"{type(error).__name__}: {str(error)[:300]}"
-            result = {"status": "not graded", "notes": [text], "seconds": 0.0, "isolation": ""}
-            book = nbformat.reads(reference.decode(), as_version=4)
-            empty = contract.answers(book, nbformat.NotebookNode(cells=[]))
-            result.update(contract.score(book, empty, {}))
+            result = nothing(reference, "not graded", f"{type(error).__name__}: {str(error)[:300]}")
         if result["status"] != "not graded":
             break
     return result
 
 
+@dataclass
+class Sent:
+    """A file on its way to a worker elsewhere: with its content."""
+
+    content: bytes
+    stem: str
+    shown: str
+    time: float
+
+
 def results_of(tasks, jobs, scheduler=None):
-    """Yield (key, result) of {key: (content, reference, limits)} as they are done, here or on a cluster."""
+    """Yield (key, result) of {key: arguments of best} as they are done, here or on a cluster."""
     if scheduler:
         from distributed import Client
         from distributed import as_completed as completed
 
         with Client(scheduler) as client:
             # a worker that dies is no reason to lose a task: Dask hands it to another one
-            futures = {
-                client.submit(safely, *task, key=f"grade-{time.time_ns()}-{place}", retries=2): key
-                for place, (key, task) in enumerate(tasks.items())
-            }
+            futures = {}
+            for place, (key, (files, *task)) in enumerate(tasks.items()):
+                sent = [Sent(file.content, file.stem, file.shown, file.time) for file in files]
+                future = client.submit(best, sent, *task, key=f"grade-{time.time_ns()}-{place}", retries=2)
+                futures[future] = key
             for future in completed(futures):
                 yield futures[future], future.result()
     else:
         with ThreadPoolExecutor(jobs) as pool:
-            futures = {pool.submit(safely, *task): key for key, task in tasks.items()}
+            futures = {pool.submit(best, *task): key for key, task in tasks.items()}
             for future in as_completed(futures):
                 yield futures[future], future.result()
 
 
-def grade_class(submissions, reports, numbers=(), jobs=1, scheduler=None, paths=None, limits=None):
-    """Grade all submissions and write all reports; returns ({student: {notebook: result}}, seconds).
+def fitted(jobs, limits):
+    """(jobs, limits) of which all together fit into the memory of this machine; says so where it matters."""
+    free = psutil.virtual_memory().available / 2**20
+    fit = max(1, min(jobs, int(free // LEAST)))
+    if fit < jobs:
+        print(f"JOBS={jobs}: the free memory, {free:.0f} MB, is enough for {fit} at once", flush=True)
+    most = int(max(LEAST, free / fit) - 1000)  # the rest is for the checker
+    smaller = lambda one: {**one, "run_memory": min(most, one.get("run_memory", most))}
+    return fit, {number: smaller(one) for number, one in limits.items()}
+
+
+def grade_class(submissions, reports, options=None, paths=None, limits=None):
+    """Grade all submissions and write all reports; returns ({student: {notebook: result}}, seconds, count).
 
     paths: the reference notebooks (the course's); limits: skip the trial run of each reference and use these.
     """
-    known = references(paths or all_checked())
-    assigned = assign(collect(submissions), known)
-    wanted = {number for files in assigned.values() for number in files} - {UNKNOWN}
-    wanted = {number for number in wanted if not numbers or number in numbers} | set(numbers)
-    if missing := wanted - set(known):
+    options, known = options or Options(), references(paths or all_checked())
+    with tempfile.TemporaryDirectory(prefix="course-zips-") as unpacked:
+        students = collect.collect(submissions, Path(unpacked))
+        if options.roster:
+            students, unknown = exchange.renamed(students, options.roster)
+            for key in unknown:
+                students[key].notes.append("not in the roster")
+            for name in filter(None, map(options.roster.identifier, options.roster.rows)):
+                students.setdefault(name, collect.Student(name))
+        with ThreadPoolExecutor(options.jobs) as pool:
+            found = pool.map(lambda one: assign(one, known), students.values())
+            assigned = dict(zip(students, found, strict=True))
+        wanted = wanted_numbers(assigned, known, options)
+        limit = {number: limits or verified(number, *known[number]) for number in wanted}
+        jobs, limit = fitted(options.jobs, limit)
+        tasks = {
+            (student, number): (files[number], *known[number], limit[number], options.exercises)
+            for student, files in assigned.items()
+            for number in wanted
+            if number in files
+        }
+        begin = time.monotonic()
+        book = Book(reports, students, options)
+        for student, number in ((one, number) for one in book.results for number in wanted):
+            if number not in assigned.get(student, ()):
+                book.missing(student, *known[number])
+        # the longest first: no worker ends long after the others
+        tasks = dict(sorted(tasks.items(), key=lambda task: -task[1][3]["run_seconds"]))
+        bar = tqdm(total=len(tasks), desc="grading", unit="notebook", disable=not sys.stderr.isatty())
+        for (student, number), result in results_of(tasks, jobs, options.scheduler):
+            book.add(student, known[number][0], result)
+            bar.update()
+        bar.close()
+    return book.close(), time.monotonic() - begin, len(tasks)
+
+
+def wanted_numbers(assigned, known, options):
+    """The notebooks to grade: those that were handed in, or those that are named."""
+    if missing := set(options.notebooks) - set(known):
         allowed = " ".join(sorted(known))
         raise SystemExit(f"NB={' '.join(sorted(missing))}: no such notebook; allowed are {allowed}")
-    limit = {number: limits or verified(number, *known[number]) for number in sorted(wanted)}
-    tasks = {
-        (student, number): (files.get(number, (b"", []))[0], known[number][1], limit[number])
-        for student, files in assigned.items()
-        for number in sorted(wanted)
-    }
-    # the longest first: no worker ends long after the others
-    tasks = dict(sorted(tasks.items(), key=lambda task: -task[1][2]["run_seconds"]))
-    begin, students = time.monotonic(), {student: {} for student in assigned}
-    bar = tqdm(total=len(tasks), desc="grading", unit="notebook", disable=not sys.stderr.isatty())
-    for (student, number), result in results_of(tasks, jobs, scheduler):
-        submitted = assigned[student]
-        if number not in submitted:
-            result.update(status="not submitted", notes=[])
-        else:
-            result["notes"] = [*submitted[number][1], *result["notes"]]
-        if UNKNOWN in submitted:
-            result["notes"] += submitted[UNKNOWN][1]
-        students[student][known[number][0]] = result
-        report.write_student(reports, student, students[student])
-        bar.update()
-    bar.close()
-    report.write_class(reports, students)
-    return students, time.monotonic() - begin
+    found = {number for files in assigned.values() for number in files}
+    named = {exercise.partition(".")[0] for exercise in options.exercises} or set(options.notebooks)
+    return sorted(named or found)
+
+
+class Book:
+    """The results of a class while they come in, on top of what stood in the folder of reports."""
+
+    def __init__(self, reports, students, options):
+        self.reports, self.students, self.options = reports, students, options
+        self.names = gradebook.names_of(reports, students, options.anonymous)
+        self.results = {**{student: {} for student in students}, **gradebook.earlier(reports, self.names)}
+
+    def missing(self, student, notebook, reference):
+        """Nothing was handed in for a notebook now: what was graded before stays."""
+        if notebook not in self.results[student]:
+            self.add(student, notebook, nothing(reference, "not submitted"))
+
+    def add(self, student, notebook, result):
+        """Take one result and write the student's report."""
+        given, old = self.students.get(student, collect.Student(student)), self.results[student]
+        result["notes"] += given.notes
+        late = gradebook.days_late(result.pop("handed_in", None), self.options.deadline)
+        if late or (given.late and not self.options.deadline):
+            how = {"late_percent": self.options.late_percent, "late_free": self.options.late_free}
+            result.update(late_days=late or 1, **how)
+        elif not self.options.deadline:  # what an earlier run found out stays
+            kept = {key: value for key, value in old.get(notebook, {}).items() if key.startswith("late_")}
+            result.update(kept)
+        self.results[student] = gradebook.added(old, notebook, result, self.options.exercises)
+        gradebook.write_one(self.reports, student, self.results[student], self.names)
+
+    def close(self):
+        """Write the tables of the class."""
+        options = self.options
+        return gradebook.write(self.reports, self.results, self.names, options.roster, options.column)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("submissions", type=Path, help="folder, zip or notebook")
+    parser.add_argument("--reports", type=Path, default=REPORTS)
+    parser.add_argument("--notebooks", nargs="*", default=[], help="grade only these, such as 12 22")
+    parser.add_argument("--exercises", nargs="*", default=[], help="grade only these again, such as 12.3")
+    parser.add_argument("-j", "--jobs", type=int, default=max(1, os.cpu_count() or 1))
+    parser.add_argument("--scheduler", help="address of a Dask scheduler, such as tcp://host:8786")
+    parser.add_argument("--roster", type=exchange.read, help="the platform's own table of the class, a CSV")
+    parser.add_argument("--column", default="", help="Canvas's assignment, such as 'Week 2 (4711)'")
+    parser.add_argument("--anonymous", action="store_true", help="names that tell nothing, kept in names.csv")
+    parser.add_argument("--deadline", type=seconds, help="date and time here, such as 2026-11-30T23:59")
+    parser.add_argument("--late-percent", type=float, default=0.0, help="of the points, for each day late")
+    parser.add_argument("--late-free", type=int, default=0, help="days late that cost nothing, in all")
+    return parser.parse_args()
+
+
+def seconds(text):
+    """Seconds since 1970 of a date and time here."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("submissions", type=Path)
-    parser.add_argument("--reports", type=Path, default=REPORTS)
-    parser.add_argument("--notebooks", nargs="*", default=[], help="grade only these, such as 12 22")
-    parser.add_argument("-j", "--jobs", type=int, default=max(1, os.cpu_count() or 1))
-    parser.add_argument("--scheduler", help="address of a Dask scheduler, such as tcp://host:8786")
-    arguments = parser.parse_args()
+    given = arguments()
     if not sandbox.available():
         print("grade: no namespaces here: files and network are NOT shut off from submitted code", flush=True)
-    students, seconds = grade_class(
-        arguments.submissions.resolve(),
-        arguments.reports.resolve(),
-        arguments.notebooks,
-        arguments.jobs,
-        arguments.scheduler,
-    )
-    count = sum(len(results) for results in students.values())
+    options = Options(**{key: value for key, value in vars(given).items() if key in Options.__annotations__})
+    students, passed, count = grade_class(given.submissions.resolve(), given.reports.resolve(), options)
     for student, results in sorted(students.items()):
         points, possible = report.total(results)
         said = {result["status"] for result in results.values()} - {"graded"}
         remark = f" ({', '.join(sorted(said))})" if said else ""
         print(f"{report.readable(student)}: {points:g} of {possible:g}{remark}")
-    print(f"{count} notebooks in {seconds:.0f} s, {60 * count / max(seconds, 1e-9):.1f} per minute")
-    print(f"reports: {arguments.reports}")
+    print(f"{count} notebooks in {passed:.0f} s, {60 * count / max(passed, 1e-9):.1f} per minute")
+    print(f"reports: {given.reports}")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,18 @@ in the student's other cells. Where several readings are possible all of them co
 the one that earns most.
 """
 
+import contextlib
 import functools
 import io
 import json
+import re
 import signal
 import socket
 import sys
 import threading
 import time
 import zipfile
+import zlib
 
 from nbformat import NotebookNode
 
@@ -25,7 +28,7 @@ from course.grade.codec import hand, receive, send
 LARGEST_NOTEBOOK, LONGEST_CELL, MOST_CELLS = 64 * 2**20, 100_000, 5_000
 TOO_LONG = "# a cell of"
 SECONDS, MEMORY, READINGS = 20, 1500, 4
-MOST_FILES, LARGEST_FILES = 2_000, 2**31  # in a zip
+MOST_FILES = 2_000  # in a zip
 
 
 names = functools.cache(slicing.names)
@@ -164,23 +167,24 @@ def needed(source, cells, lesson_names):
     return chosen
 
 
-def unzipped(content, connection, deep=True):
-    """Send [name, size] and content of each notebook in a zip, in a zip in it as well; at the end null."""
-    left = LARGEST_FILES
-    with zipfile.ZipFile(io.BytesIO(content)) as file:
+def unzipped(content, connection, left=LARGEST_NOTEBOOK, deep=True):
+    """Send [name, date] and content of each notebook in a zip, and in a zip in it; returns what is left."""
+    with contextlib.suppress(zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError):
+        file = zipfile.ZipFile(io.BytesIO(content))
         for info in file.infolist()[:MOST_FILES]:
-            name = info.filename
-            inner = deep and name.lower().endswith(".zip")
-            if info.is_dir() or not (inner or name.lower().endswith((".ipynb", ".ipynb.txt", ".ipynb.json"))):
+            name, inner = info.filename, info.filename.lower().endswith(".zip")
+            wanted = deep if inner else re.search(r"\.ipynb(\.txt|\.json)?$", name, re.IGNORECASE)
+            if not wanted or left <= 0 or name.startswith("__MACOSX"):
                 continue
             with file.open(info) as part:
-                found = part.read(min(LARGEST_NOTEBOOK + 1, left))
-            left -= len(found)
+                found = part.read(left)
             if inner:
-                unzipped(found, connection, deep=False)
+                left = unzipped(found, connection, left, deep=False)
             else:
+                left -= len(found)
                 send(connection, json.dumps([name[:500], list(info.date_time)]).encode())
-                send(connection, found[:LARGEST_NOTEBOOK])
+                send(connection, found)
+    return left
 
 
 # the process with limits, and the way to it
@@ -191,7 +195,7 @@ def work(message, sockets):
     job = json.loads(message)
     lesson.limit_memory(MEMORY)
     signal.alarm(job["seconds"])
-    reference, content = receive(sockets[0]), receive(sockets[0], largest=LARGEST_FILES)
+    reference, content = receive(sockets[0]), receive(sockets[0])
     if job["what"] == "files":
         unzipped(content, sockets[0])
         found = None

@@ -7,6 +7,7 @@ import json
 import re
 
 from course import contract
+from course.grade import exchange
 
 CLASS = "grades.csv"
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -117,19 +118,20 @@ def readable(name):
     return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
 
 
-def write_student(folder, student, results):
-    """One student's three files, in a folder of the submission's name."""
-    target = folder / (f"{student}_" if student == CLASS else student)
+def write_student(target, student, results, graded):
+    """One student's files in a folder of their own. results: adjusted by hand; graded: as they came out."""
     target.mkdir(parents=True, exist_ok=True)
     (points, possible), student = total(results), readable(student)
-    data = {"student": student, "points": points, "possible": possible, "notebooks": results}
+    data = {"student": student, "points": points, "possible": possible, "notebooks": graded}
+    scope = {"score": points, "output": f"{student}: {number(points)} of {number(possible)} points"}
     texts = {
-        "json": json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
-        "md": markdown(student, results),
-        "html": page(student, results),
+        "report.json": json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+        "report.md": markdown(student, results),
+        "report.html": page(student, results),
+        "results.json": json.dumps({**scope, "tests": exchange.gradescope(results)}, indent=1) + "\n",
     }
-    for kind, text in texts.items():
-        (target / f"report.{kind}").write_text(text, encoding="utf-8", errors="replace")
+    for name, text in texts.items():
+        (target / name).write_text(text, encoding="utf-8", errors="replace")
 
 
 def cell(text):

@@ -200,7 +200,8 @@ def test_a_worker_that_dies_loses_nothing():
     distributed = pytest.importorskip("distributed")
     path = json.dumps(reference()).encode()
     slow = json.dumps(answered(inside("import time\ntime.sleep(0.2)"))).encode()
-    tasks = {number: (slow, path, {**LIMITS, "seconds": 20}) for number in range(4)}
+    files = [batch.Sent(slow, "98_exam", "98_exam.ipynb", 0.0)]
+    tasks = {number: (files, "98_exam", path, {**LIMITS, "seconds": 20}) for number in range(4)}
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         results, victims = {}, client.run(os.getpid)
@@ -312,7 +313,8 @@ for number in range(20):
     (inbox / "links").mkdir()
     (inbox / "links" / "98_exam.ipynb").symlink_to(path)
     put("good-last/98_exam.ipynb", answered(RIGHT))
-    students, _ = batch.grade_class(inbox, reports, ["98"], jobs=2, paths=[path], limits=LIMITS)
+    options = batch.Options(("98",), 2)
+    students, *_ = batch.grade_class(inbox, reports, options, paths=[path], limits=LIMITS)
     return {name: results["98_exam"] for name, results in students.items()}, reports
 
 
@@ -456,7 +458,7 @@ def test_cells_may_be_anywhere(graded, name, expected, note):
         ("no-notebook", "unreadable", "it has no cells"),
         ("pipe", "unreadable", "no ordinary file"),
         ("98_pipe", "unreadable", "no ordinary file"),
-        ("zipped", "not submitted", "zipped.zip; unpack it"),
+        ("zipped", "not submitted", "no notebook in zipped.zip"),
         ("deep", "unreadable", "RecursionError"),
         ("other", "other notebook", "no exercise of this notebook"),
         ("foreign", "not submitted", "no notebook of this course: report.ipynb"),
@@ -472,7 +474,8 @@ def test_what_is_no_submission_is_named(graded, name, status, note):
 def test_reports_tell_everything_but_the_hidden_tests(graded):
     results, reports = graded
     names = {"grades.csv_" if name == "grades.csv" else name for name in results}
-    assert {path.name for path in reports.iterdir()} == {*names, "grades.csv"}
+    tables = {"grades.csv", "manual.csv", "statistics.html"}
+    assert {path.name for path in reports.iterdir()} == names | tables
     for name in names:
         for kind in ("json", "md", "html"):
             text = (reports / name / f"report.{kind}").read_text()

@@ -1,0 +1,173 @@
+"""Find each student's notebooks in what a learning platform gives: folders, flat names, zips or clones.
+
+Moodle:  `Lovelace Ada_12345_assignsubmission_file_/...`, or flat with the file's name behind
+Canvas:  `lovelaceada_LATE_12345_678901_anomalies-1.ipynb`, all in one folder
+GitHub Classroom: a folder of clones, `anomalies-ada/`, recognised by their `.git`
+Anything else: one notebook, zip or folder per student. All of these may be zipped.
+"""
+
+import os
+import re
+import stat
+import time
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from course.grade import reading, report
+
+ENDING = re.compile(r"\.(ipynb|zip)(\.(txt|json))?$", re.IGNORECASE)
+MOODLE = re.compile(r"^(?P<name>.+)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)$")
+CANVAS = re.compile(r"^(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d{3,})_\d{3,}_(?P<file>.+)$")
+MOST_ENTRIES = 20_000  # of a student's folder
+
+
+@dataclass
+class File:
+    """One notebook that was handed in: where it lies, what it was called, when it was changed last."""
+
+    path: Path
+    name: str
+    time: float
+
+    @property
+    def content(self):
+        return read(self.path)
+
+    @property
+    def shown(self):
+        """The file's name for reports and terminals."""
+        return report.readable(Path(self.name).name)
+
+    @property
+    def stem(self):
+        """The name without its ending, also where a browser added one or made it capital."""
+        return ENDING.sub("", Path(self.name).name)
+
+
+@dataclass
+class Student:
+    """Who handed in: the name as the platform writes it, its number for them, whether it says "late"."""
+
+    name: str
+    id: str = ""
+    late: bool = False
+    files: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+
+
+def collect(folder, unpacked):
+    """{key: Student} of a folder, of a zip, or of one notebook. unpacked: a folder for what lies in zips.
+
+    Links are not followed: a submission must not point at somebody else's files.
+    """
+    if folder.is_file() and folder.suffix.lower() == ".zip":
+        folder = unzip_class(folder, unpacked / "class")
+    elif folder.is_file():
+        return {ENDING.sub("", folder.name): Student(folder.stem, files=[file_at(folder)])}
+    if not folder.is_dir():
+        raise SystemExit(f"SUBMISSIONS={folder}: no such folder; give one with a notebook per student")
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+    entries = [path for path in entries if not path.is_symlink()]
+    prefix = shared_prefix([path.name for path in entries if Path(path, ".git").exists()])
+    students = {}
+    for path in entries:
+        if path.is_dir() or ENDING.search(path.name):
+            who, name = owner(path, prefix)
+            key = f"{who.name}_{who.id}" if who.id else who.name
+            student = students.setdefault(key, who)
+            student.late |= who.late
+            add(student, path, name, unpacked)
+    if not students:
+        raise SystemExit(f"SUBMISSIONS={folder}: no submission in it; give a notebook or folder per student")
+    return students
+
+
+def owner(path, prefix):
+    """(Student, the file's own name) of an entry of the class's folder."""
+    if found := MOODLE.match(path.name):
+        return Student(found["name"], found["id"]), found["file"] or path.name
+    if not path.is_dir() and (found := CANVAS.match(path.name)):
+        return Student(found["name"], found["id"], bool(found["late"])), found["file"]
+    return Student(ENDING.sub("", path.name).removeprefix(prefix)), path.name
+
+
+def shared_prefix(names):
+    """What the names of clones begin with: the assignment's name and a hyphen."""
+    return re.sub(r"[^-]*$", "", os.path.commonprefix(names)) if len(names) > 1 else ""
+
+
+def add(student, path, name, unpacked):
+    """Add a student's file, or all below a folder."""
+    if not path.is_dir():
+        return add_file(student, path, name, unpacked)
+    seen = 0
+    for place, folders, names in os.walk(path):
+        folders[:] = sorted(one for one in folders if not one.startswith((".", "__MACOSX")))
+        seen += len(folders) + len(names)
+        if seen > MOST_ENTRIES:
+            student.notes.append(f"more than {MOST_ENTRIES} files: the rest is not looked at")
+            return None
+        for one in sorted(names):
+            if ENDING.search(one) and not one.startswith("._") and not Path(place, one).is_symlink():
+                add_file(student, Path(place, one), one, unpacked)
+    return None
+
+
+def add_file(student, path, name, unpacked):
+    """Add one notebook, or all that lie in a zip."""
+    if not name.lower().endswith(".zip"):
+        student.files.append(file_at(path, name))
+        return
+    try:
+        found = reading.files(read(path))
+    except reading.Unreadable as error:
+        student.notes.append(f"{report.readable(name)}: {error}")
+        found = []
+    if not found:
+        student.notes.append(f"no notebook in {report.readable(name)}")
+    for inner, date, content in found:
+        target = unpacked / f"{len(os.listdir(unpacked))}.ipynb"
+        target.write_bytes(content)
+        student.files.append(File(target, inner, seconds_of(date) or path.lstat().st_mtime))
+
+
+def file_at(path, name=""):
+    return File(path, name or path.name, path.lstat().st_mtime)
+
+
+def seconds_of(date):
+    """Seconds since 1970 of a zip's (year, month, day, hour, minute, second); None of none."""
+    try:
+        return time.mktime((*date, 0, 0, -1)) if date[0] > 1980 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def unzip_class(path, target):
+    """Unpack the zip that a platform gives for a class; nothing in it leaves the target folder."""
+    with zipfile.ZipFile(path) as file:
+        for info in file.infolist():
+            if ENDING.search(info.filename) and info.file_size <= reading.LARGEST_NOTEBOOK:
+                written = file.extract(info, target)  # drops .. and leading slashes, writes links as files
+                if moment := seconds_of(info.date_time):
+                    os.utime(written, (moment, moment))
+    if not target.is_dir():
+        raise SystemExit(f"SUBMISSIONS={path}: no notebook in it")
+    inside = [one for one in target.iterdir() if not one.name.startswith((".", "__MACOSX"))]
+    single = len(inside) == 1 and inside[0].is_dir() and not MOODLE.match(inside[0].name)
+    return inside[0] if single and any(one.is_dir() for one in inside[0].iterdir()) else target
+
+
+def read(path):
+    """A file's bytes, no more than grading accepts; nothing where it cannot be read or is no ordinary file.
+
+    A named pipe would keep the whole class waiting, and a device has no end: neither is opened.
+    """
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return b""
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+            return file.read(reading.LARGEST_NOTEBOOK + 1)
+    except OSError:
+        return b""

@@ -1,0 +1,126 @@
+"""What becomes of results over a term: earlier weeks, points by hand, late days, names, tables.
+
+The folder of reports is the memory: each student's report.json keeps what was graded, manual.csv what
+instructors gave (never written by us once it exists), names.csv which anonymous name belongs to whom.
+"""
+
+import contextlib
+import copy
+import csv
+import json
+import math
+import secrets
+
+from course.grade import exchange, overview, report
+
+MANUAL, NAMES = "manual.csv", "names.csv"
+
+
+def earlier(folder, names):
+    """{student: {notebook: result}} of all reports in a folder."""
+    found, owners = {}, {name: student for student, name in names.items()}
+    for path in sorted(folder.glob("*/report.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            results = json.loads(path.read_text(encoding="utf-8"))["notebooks"]
+            found[owners.get(path.parent.name, path.parent.name)] = results
+    return found
+
+
+def folder_of(folder, student):
+    name = student.replace("/", "_").lstrip(".") or "_"
+    return folder / (f"{name}_" if (folder / name).is_file() or name == report.CLASS else name)
+
+
+def added(old, notebook, new, only=()):
+    """A student's results with a new one; only: the exercises that were graded again, the others stay."""
+    before = old.get(notebook)
+    if only and before and new["exercises"]:
+        rows = {row["exercise"]: row for row in new["exercises"]}
+        new = {**before, "notes": new["notes"], "status": new["status"],
+               "exercises": [rows.get(row["exercise"], row) for row in before["exercises"]]}  # fmt: skip
+        for key in ("points", "possible"):
+            new[key] = sum(row[key] for row in new["exercises"])
+    return {**old, notebook: new}
+
+
+def by_hand(folder):
+    """{student: {exercise: (points or None, comment)}} of manual.csv, which is begun where there is none."""
+    path, found = folder / MANUAL, {}
+    folder.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_text("student,exercise,points,comment\n", encoding="utf-8")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        for place, row in enumerate(csv.DictReader(file), 2):
+            points = (row.get("points") or "").strip()
+            try:
+                value = float(points.replace(",", ".")) if points else None
+            except ValueError:
+                raise SystemExit(f"{path}, line {place}: points {points!r}; allowed is a number") from None
+            student = found.setdefault(row.get("student") or "", {})
+            student[(row.get("exercise") or "").strip()] = value, (row.get("comment") or "").strip()
+    return found
+
+
+def adjusted(results, manual):
+    """Results with what was given by hand (a notebook's number: added to it), less what late days cost."""
+    results = copy.deepcopy(results)
+    free = max((result.get("late_free", 0) for result in results.values()), default=0)
+    for notebook, result in sorted(results.items()):
+        for row in result["exercises"]:
+            points, comment = manual.get(row["exercise"], (None, ""))
+            if points is not None:
+                row["points"], row["note"] = points, "; ".join([row["note"], "points by hand"]).strip("; ")
+            row["note"] = "; ".join(part for part in (row["note"], comment) if part)
+        more, comment = manual.get(notebook[:2], (0, ""))
+        result["points"] = sum(row["points"] for row in result["exercises"]) + (more or 0)
+        result["notes"] += [part for part in (comment, f"{more:+g} points by hand" if more else "") if part]
+        if days := result.get("late_days", 0):
+            excused = min(free, days)
+            free -= excused
+            cost = result["points"] * min(1, (days - excused) * result.get("late_percent", 0) / 100)
+            result["points"] = round(result["points"] - cost, 2)
+            result["notes"].append(f"{days} days late, {excused} of them free: {-cost:+.3g} points")
+    return results
+
+
+def days_late(moment, deadline):
+    """Begun days after the deadline, both in seconds since 1970."""
+    return max(0, math.ceil((moment - deadline) / 86400)) if moment and deadline else 0
+
+
+def names_of(folder, students, anonymous):
+    """{student: name in the reports}; anonymous ones stay in names.csv, so that the next week agrees."""
+    path, known = folder / NAMES, {}
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            known = {row["student"]: row["name"] for row in csv.DictReader(file)}
+    if anonymous:
+        known |= {one: f"s-{secrets.token_hex(4)}" for one in sorted(students) if one not in known}
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
+            csv.writer(file).writerows([("student", "name"), *known.items()])
+    return known
+
+
+def write_one(folder, student, results, names, manual=None):
+    """One student's report; returns (the name in it, the adjusted results)."""
+    name, manual = names.get(student, student), by_hand(folder) if manual is None else manual
+    shown = adjusted(results, {**manual.get(name, {}), **manual.get(student, {})})
+    report.write_student(folder_of(folder, name), name, shown, results)
+    return name, shown
+
+
+def write(folder, students, names, roster=None, column=""):
+    """Everything in the folder of reports, from {student: {notebook: result}}; returns {name: adjusted ones}.
+
+    names: {student: name} to write under; manual.csv and the roster know students by their own names.
+    """
+    manual, shown, totals = by_hand(folder), {}, {}
+    for student, results in students.items():
+        name, shown[name] = write_one(folder, student, results, names, manual)
+        totals[student] = report.total(shown[name])
+    report.write_class(folder, shown)
+    overview.write(folder, shown)
+    if roster:
+        exchange.write(folder, roster, totals, column)
+    return shown
