@@ -75,13 +75,19 @@ def student(parameters, jobs):
     return [DATA, module("course.grade.release", *numbers(parameters), *force)]
 
 
+GRADE = ("SCHEDULER", "ROSTER", "COLUMN", "DEADLINE", "LATE_PERCENT", "LATE_FREE")
+
+
 def grade(parameters, jobs):
     chosen = [
         *option("--reports", parameters.get("REPORTS")),
         *(["--notebooks", *numbers(parameters)] if numbers(parameters) else []),
         *option("--jobs", parameters.get("JOBS") or jobs),
-        *option("--scheduler", parameters.get("SCHEDULER")),
+        *(["--exercises", *parameters["EXERCISES"].split()] if parameters.get("EXERCISES") else []),
+        *(["--anonymous"] if parameters.get("ANONYMOUS") else []),
     ]
+    for name in GRADE:
+        chosen += option(f"--{name.lower().replace('_', '-')}", parameters.get(name))
     return [DATA, module("course.grade.batch", parameters["SUBMISSIONS"], *chosen)]
 
 
@@ -145,7 +151,8 @@ COMMANDS = {
     "student": Command("student copies to hand out, in build/student", student, ("NB", "FORCE", "DATA")),
     "grade-mine": Command("how your own copy of a notebook stands", grade_mine, ("NB", "FILE", "DATA"),
                           ("NB",)),
-    "grade": Command("grade a class", grade, ("SUBMISSIONS", "REPORTS", "NB", "JOBS", "SCHEDULER", "DATA"),
+    "grade": Command("grade a class", grade,
+                     ("SUBMISSIONS", "REPORTS", "NB", "EXERCISES", "ANONYMOUS", "JOBS", *GRADE, "DATA"),
                      ("SUBMISSIONS",)),
     "term": Command("play a term through: release, synthetic submissions, grades", term, ("JOBS", "DATA")),
     "site": Command("the course as a website in build/site", site, ("COURSE_REPOSITORY",)),
