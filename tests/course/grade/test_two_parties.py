@@ -274,3 +274,82 @@ def test_what_is_sent_comes_back_the_same():
     assert codec.decode(codec.encode(frame, id), None).equals(frame)
     assert torch.equal(codec.decode(codec.encode(torch.eye(3), id), None), torch.eye(3))
     assert codec.decode(codec.encode(map(str, [1, 2]), id), None) == ["1", "2"]
+
+
+NAN = "def twice(x):\n    return np.full(np.shape(x), np.nan) if not isinstance(x, str) else x"
+ANYTHING = """class Anything:
+    def yes(self, *args, **kwargs): return True
+    __eq__ = __lt__ = __gt__ = __le__ = __ge__ = __contains__ = __call__ = yes
+    def __len__(self): return LENGTH
+    def __getitem__(self, key): return Anything()
+    def __iter__(self): return iter([0.0] * LENGTH)
+    def __getattr__(self, name): return Anything()
+    def __array__(self, *args, **kwargs): return np.empty(0)
+def twice(x):
+    return Anything()"""
+LENIENT = """result = twice(np.array([1.0, 2.0]))
+assert not (np.abs(np.asarray(result) - 7) > 1e-9).any()
+assert len(np.asarray(result)) != 3
+if twice(3.0): pass
+assert not max(np.ravel(twice(2.0))) > 1"""
+
+
+@pytest.mark.parametrize("source", [NAN, ANYTHING.replace("LENGTH", "0"), ANYTHING.replace("LENGTH", "1")])
+def test_what_is_no_data_earns_nothing_even_in_a_careless_check(source):
+    book = reference()
+    by_id(book)["check-98-1-02"].source = LENIENT
+    by_id(book)["exercise-98-1"].source = (
+        "def twice(x):\n    ### BEGIN SOLUTION\n    return 7 + 0 * np.array(x) if np.ndim(x) else x / 2\n"
+        "    ### END SOLUTION"
+    )
+    by_id(book)["check-98-1-01"].outputs[0].text = "[7. 7. 7.]\n0.125\n"
+    right = "def twice(x):\n    return np.full(np.shape(x), 7.0) if np.ndim(x) else x / 2"
+    assert points(grade(right, book)) == [3, 2]
+    assert points(grade(source, book)) == [0, 2]
+
+
+ERASES = "def twice(x):\n    if not isinstance(x, (str, float, int)): x[...] = 0\n    return x"
+
+
+def careless():
+    """A hidden check that computes what it expects after the call, from the same argument."""
+    book = reference()
+    by_id(book)["check-98-1-02"].source = "x = np.array([1.0, 2.0])\ny = twice(x)\nassert all(y == 2 * x)"
+    return book
+
+
+def test_an_answer_that_changes_the_question_earns_nothing():
+    assert points(grade(ERASES, careless())) == [0, 2]
+    assert points(grade("def twice(x):\n    return 2 * x", careless())) == [3, 2]
+
+
+def test_an_answer_that_should_change_its_argument_may():
+    book = careless()
+    by_id(book)["check-98-1-01"].source = "x = values.copy()\ntwice(x)\nprint(x)\nprint(0.5)"
+    by_id(book)["check-98-1-02"].source = "x = np.array([1.0, 2.0])\ntwice(x)\nassert x.tolist() == [2, 4]"
+    by_id(book)["exercise-98-1"].source = (
+        "def twice(x):\n    ### BEGIN SOLUTION\n    x *= 2\n    ### END SOLUTION"
+    )
+    assert points(grade("def twice(x):\n    x += x", book)) == [3, 2]
+    assert points(grade("def twice(x):\n    return 2 * x", book)) == [0, 2]
+
+
+def test_harmless_subclasses_cross_as_what_they_are():
+    import collections
+    import enum
+    import itertools
+
+    pair, colour = collections.namedtuple("Pair", "a b"), enum.IntEnum("Colour", {"RED": 1})
+    masked = np.ma.masked_array([1.0, 2.0])
+    for value, wanted in (
+        (pair(1, 2.5), (1, 2.5)),
+        (colour.RED, 1),
+        (collections.Counter("aab"), {"a": 2, "b": 1}),
+        (itertools.chain([1], [2]), [1, 2]),
+        (collections.deque([1, 2]), [1, 2]),
+        (np.matrix([[1.0, 2.0]]).tolist(), [[1.0, 2.0]]),
+        (masked.tolist(), [1.0, 2.0]),
+    ):
+        assert codec.decode(codec.encode(value, id), None) == wanted
+    for value in (np.matrix([[1.0, 2.0]]), masked, np.arange(3).view(np.recarray)):
+        assert type(codec.decode(codec.encode(value, id), None)) is np.ndarray

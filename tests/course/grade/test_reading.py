@@ -1,0 +1,149 @@
+"""What counts as an answer, and what a file can do to whoever reads it."""
+
+import copy
+import json
+import time
+
+import pytest
+
+from course.grade import batch, reading, submission, synthetic
+from tests.course.grade.test_grade import LIMITS, RIGHT, answered, by_id, cell, points, reference, told
+
+CONTENT = json.dumps(reference()).encode()
+ADD = "def add(a, b):\n    return a + b"
+USES = "def twice(x):\n    return add(x, x)"
+
+
+def grade(book, **more):
+    return submission.grade(json.dumps(book).encode(), CONTENT, LIMITS, **more)
+
+
+def with_cells(first, *sources, place=None):
+    """A copy with more cells, at the end or at a place."""
+    book = answered(first)
+    for number, source in enumerate(sources):
+        book.cells.insert(len(book.cells) if place is None else place, cell(source, f"own-{number}"))
+    return book
+
+
+@pytest.mark.parametrize(
+    "book",
+    [
+        with_cells(USES, ADD, place=3),
+        with_cells(USES, ADD),
+        with_cells("def twice(x):\n    return reduce(max, [x + x])", "from functools import reduce"),
+        with_cells("def twice(x):\n    return op.add(x, x)", "import operator as op", place=2),
+        with_cells(USES, "def add(a, b):\n    return plus(a, b)", "def plus(a, b):\n    return a + b"),
+        with_cells(None, RIGHT),
+        with_cells(None, RIGHT, "print(twice(3))"),
+        with_cells("def twice(x):\n    return 7", "def twice(x):\n    return 8", RIGHT),
+        with_cells(RIGHT, "def twice(x):\n    return 7"),
+        with_cells(RIGHT, "values = 'an experiment'"),
+        with_cells(RIGHT, "while True: pass"),
+    ],
+    ids=range(11),
+)
+def test_what_stands_in_other_cells_counts(book):
+    assert points(grade(book)) == [3, 2]
+
+
+def test_a_cell_of_another_type_counts():
+    for kind in ("markdown", "raw"):
+        book = answered(RIGHT)
+        by_id(book)["exercise-98-1"].cell_type = kind
+        assert points(grade(book)) == [3, 2]
+
+
+def test_of_several_readings_the_one_that_earns_most_counts():
+    book = answered("def twice(x):\n    return 3 * x")
+    for source in ("def twice(x):\n    return 4 * x", RIGHT, "def twice(x):\n    return 5 * x"):
+        again = copy.deepcopy(by_id(book)["exercise-98-1"])
+        again.id, again.source = f"copy-{len(book.cells)}", source
+        book.cells.append(again)
+    assert points(grade(book)) == [3, 2]
+
+
+def test_one_exercise_can_be_graded_alone():
+    result = grade(answered(RIGHT), only=("98.2",))
+    assert [row["exercise"] for row in result["exercises"]] == ["98.2"]
+
+
+def test_the_message_fits_the_failure():
+    result = grade(answered("def twice(x):\n    return add(x, x)"))
+    wanted = "raised NameError: name 'add' is not defined; no cell of the notebook defines add"
+    assert told(result) == [wanted, "raised NameError"]
+    assert [check["message"] for check in result["exercises"][0]["checks"]] == ["", ""]
+    result = grade(answered("def twice(x):\n    return 3 * x"))
+    assert result["exercises"][0]["checks"][0]["message"] == "Two times x."
+
+
+@pytest.mark.parametrize(
+    ("source", "earned"),
+    [
+        ("x = [" + "1," * 400_000 + "]\n" + RIGHT, 0),
+        ("(" * 90_000 + RIGHT, 0),
+        ("x = " + "-" * 90_000 + "1\n" + RIGHT, 0),
+        ("x = " + "+".join(["1"] * 45_000) + "\n" + RIGHT, 0),
+        ("\x00" + RIGHT, 0),
+        ("# coding: utf-7\n" + RIGHT, 3),
+    ],
+    ids=["long", "parentheses", "minus", "plus", "null", "coding"],
+)
+def test_a_monstrous_cell_costs_its_exercise_alone(source, earned):
+    assert points(grade(answered(source), only=())) == [earned, 2]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 10**7,
+        b'{"cells": [' + b'{"cell_type": "code", "source": ""},' * 500_000 + b"{}]}",
+        b'{"cells": [' + b"1" * 10**6 + b"]}",
+        b'{"cells": ["' + b"x" * 7 * 10**7 + b'"]}',
+        b'{"cells": [[[' + b"[]," * 10**6 + b"[]]]]}",
+        b"\xff\xfe\x00",
+    ],
+    ids=["deep", "cells", "digits", "long", "lists", "utf-16"],
+)
+def test_a_monstrous_file_is_a_row_in_the_table(content):
+    begin = time.monotonic()
+    result = submission.grade(content, CONTENT, LIMITS)
+    assert result["status"] in ("unreadable", "other notebook")
+    assert (result["points"], result["possible"]) == (0, 5)
+    assert time.monotonic() - begin < 60
+
+
+def test_whoever_reads_too_long_is_ended(monkeypatch):
+    monkeypatch.setattr(reading, "SECONDS", 1)
+    many = {"cells": [{"cell_type": "code", "source": f"x{i} = [{'(1, 2), ' * 9_000}]"} for i in range(200)]}
+    with pytest.raises(reading.Unreadable, match="more time or memory"):
+        next(reading.asked("answers", json.dumps(many).encode(), CONTENT, seconds=1))
+    assert points(grade(answered(RIGHT))) == [3, 2]  # and the next one is read
+
+
+@pytest.fixture(scope="module")
+def term(tmp_path_factory):
+    """The class of `make term` on the small notebook, without those who only take time."""
+    folder = tmp_path_factory.mktemp("term")
+    path = folder / "98_exam.ipynb"
+    path.write_bytes(CONTENT)
+    students = {
+        name: given
+        for name, given in synthetic.of(reference()).items()
+        if not any(word in name for word in ("loops", "forks", "allocates"))
+    }
+    from course.grade.term import hand_in
+
+    for name, (files, _) in students.items():
+        hand_in(folder / "in" / name, files)
+    options = batch.Options(notebooks=("98",), jobs=2)
+    graded, *_ = batch.grade_class(folder / "in", folder / "out", options, paths=[path], limits=LIMITS)
+    return {name: given[1] for name, given in students.items()}, graded
+
+
+def test_the_class_comes_out_as_it_should(term):
+    expected, graded = term
+    assert {name: results["98_exam"]["points"] for name, results in graded.items()} == expected
+    kinds = [name.split()[0] for name in expected]
+    assert kinds.count("right") == 20
+    assert kinds.count("hostile") + kinds.count("helpless") == 17
