@@ -594,7 +594,7 @@ def test_make_grade_and_grade_mine_on_a_notebook_of_the_course(tmp_path):
     assert "Ada L,2,0,0,0,2,12,16.7" in (tmp_path / "reports" / "grades.csv").read_text()
     result = make("grade-mine", "NB=12", f"FILE={target}")
     assert result.returncode == 0, result.stderr
-    assert "12.1   ✘ incorrect      2 of 3" in result.stdout
+    assert "12.1   ◐ partly         2 of 3" in result.stdout
     assert "(hidden check) On other data" in result.stdout
     assert "12.2   – not attempted  0 of 3" in result.stdout
     assert "assert" not in result.stdout
