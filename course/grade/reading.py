@@ -110,7 +110,7 @@ def answers(content, reference):
         result.update(status="unreadable", notes=[str(error)])
         cells = []
     code = [cell for cell in cells if cell.cell_type == "code" or claimed(cell)]
-    if cells and not {claimed(cell) for cell in code} & {one.id for one in exercises}:
+    if result["status"] == "graded" and not {claimed(cell) for cell in code} & {one.id for one in exercises}:
         result.update(status="other notebook", notes=["no exercise of this notebook is in the file"])
     code = [NotebookNode({**cell, "cell_type": "code"}) for cell in code]
     released = [contract.stub(one.source, one.id) for one in exercises]
@@ -158,13 +158,18 @@ def needed(source, cells, lesson_names):
 
     What the lesson defines is the lesson's: a student's experiment with the same name does not count.
     """
-    chosen, wanted = [], names(source).loads
-    for cell in reversed([one for one in cells if one.source != source]):
-        its = names(cell.source)
-        if its.binds & (wanted if claimed(cell) else wanted - lesson_names):
-            chosen.insert(0, cell.source)
-            wanted = (wanted - its.binds) | its.loads
-    return chosen
+    wanted, given, chosen, before = names(source).loads, set(), set(), None
+    others = [one for one in cells if one.source != source]
+    while before != chosen:  # what a cell needs may stand below it
+        before = set(chosen)
+        for place in reversed(range(len(others))):
+            its, claims = names(others[place].source), claimed(others[place])
+            asked = wanted - given - (set() if claims else lesson_names)
+            if place not in chosen and its.binds & asked:
+                chosen.add(place)
+                given |= its.binds
+                wanted |= its.loads
+    return [others[place].source for place in sorted(chosen)]
 
 
 def unzipped(content, connection, left=LARGEST_NOTEBOOK, deep=True):
