@@ -9,6 +9,7 @@ import traceback
 from course import contract
 from course.check import compare
 from course.learn import odd
+from course.learn.forms import as_graded
 from course.learn.stopping import OutOfTime, within
 
 SECONDS = 20  # for all checks of one exercise; the slowest of the course's solutions takes one
@@ -24,22 +25,23 @@ class Discarded(io.TextIOBase):
         return len(text)
 
 
-def judged(book, exercise, namespace, saved):
+def judged(book, exercise, namespace, saved, solution=""):
     """How an exercise stands: {exercise, outcome, points, possible, checks, notes, hidden, stale, ran}.
 
     saved: the notebook as it was saved last, a `odd.Saved` or None. stale: the verdict is about another
     source than the one that stands in the cell; ran: the number of the run that it is about, "" if unknown.
+    solution: the source of the reference's answer, "" where it is not known.
     """
     cells = {cell.id: cell for cell in book.cells}
-    missing = [name for name in sorted(set(contract.defined(exercise.source))) if name not in namespace]
+    asked = sorted(set(contract.defined(exercise.source)))
+    missing = [name for name in asked if name not in namespace]
     surroundings = dict(namespace)  # one for all checks: a later one may use what an earlier one sets
     end = time.monotonic() + SECONDS
+    failed = contract.Verdict(False, unfinished=True) if missing else attempted(
+        lambda: surroundings.update(as_graded(asked, namespace, solution)), end, saved)  # fmt: skip
     checks = []
     for check in (one for one in exercise.checks if not one.hidden):
-        if missing:
-            result = contract.Verdict(False, unfinished=True)
-        else:
-            result = run(cells[check.cell], surroundings, saved, end)
+        result = failed or run(cells[check.cell], surroundings, saved, end)
         checks.append({"points": check.points, "message": check.message, "verdict": result})
     points = sum(check["points"] for check in checks if check["verdict"].passed)
     possible = sum(check["points"] for check in checks)
@@ -69,19 +71,28 @@ def run(cell, namespace, saved, end):
     Only what the check itself prints counts: its `print` is another one than that of the functions it calls.
     """
     printed = io.StringIO()
-    late = f"stopped after {SECONDS:g} seconds for this exercise: is there a loop that does not end?"
 
     def to_check(*values, **options):
         print(*values, **{**options, "file": options.get("file") or printed})
 
     namespace.update({"print": to_check, "__builtins__": builtins})
     code = compile(cell.source, f"<{cell.id}>", "exec")
+    if failed := attempted(lambda: exec(code, namespace), end, saved):
+        return failed
+    expected = contract.printed(cell)
+    passed = compare.agree(expected, printed.getvalue(), compare.rules_of(cell.metadata))
+    return contract.Verdict(passed, "", expected, printed.getvalue())
+
+
+def attempted(work, end, saved):
+    """Do work until `end`, with nothing shown; returns the Verdict on what it raised, None if nothing."""
+    late = f"stopped after {SECONDS:g} seconds for this exercise: is there a loop that does not end?"
     left = end - time.monotonic()
     if left <= 0:
         return contract.Verdict(False, late)
     try:
         with contextlib.redirect_stdout(Discarded()), contextlib.redirect_stderr(Discarded()):
-            within(left, lambda: exec(code, namespace))
+            within(left, work)
     except NotImplementedError as error:
         unfinished = str(error).endswith(contract.UNTOUCHED)
         return contract.Verdict(False, "" if unfinished else explained(error, saved), unfinished=unfinished)
@@ -91,9 +102,7 @@ def run(cell, namespace, saved, end):
         return contract.Verdict(False, "you stopped it")
     except BaseException as error:
         return contract.Verdict(False, explained(error, saved))
-    expected = contract.printed(cell)
-    passed = compare.agree(expected, printed.getvalue(), compare.rules_of(cell.metadata))
-    return contract.Verdict(passed, "", expected, printed.getvalue())
+    return None
 
 
 def explained(error, saved):

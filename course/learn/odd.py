@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+import nbformat
 from nbformat import NotebookNode
 
 from course import contract
@@ -109,18 +110,36 @@ def overwritten(book, exercise):
 
 
 def handed_in(book, exercise, saved, asked, namespace, found):
-    """What the grader would read in the saved file, where that is something else than what ran."""
-    answer = contract.answers(book, saved.book)[exercise.id]
-    if answer.note:
-        yield answer.note
-    run = next(filter(None, (history.origin(name, namespace) for name in asked)), None)
-    if run is None or found.stale or saved.when <= run.when:
+    """What the grader would take from the saved file, where that is something else than what ran."""
+    try:
+        from course.grade import reading
+    except ImportError:  # grading needs what Windows lacks
         return
-    if not answer.attempted:
-        yield "In the saved file the exercise's cell has no answer: write it there before you hand in."
-    elif run.source.strip() and run.source.strip() not in answer.source:
-        begins = history.called(answer.source)
+    content = nbformat.writes(saved.book, version=4).encode()
+    given = reading.answers(content, book)["given"][exercise.id]
+    if given["note"]:
+        yield given["note"]
+    runs = list(filter(None, (history.origin(name, namespace) for name in asked)))
+    if not runs or found.stale or saved.when <= runs[0].when:
+        return
+    run, readings = runs[0], given["readings"]
+    holding = next((parts for parts in readings if any(run.source.strip() in part for part in parts)), None)
+    if not readings:
+        yield "In the saved file no cell has an answer to this exercise."
+    elif holding is None:
+        begins = history.called(readings[0][-1])
         yield f"This verdict is about what ran at {run}; in the saved file another one counts: {begins}."
+    else:
+        yield from lost_helpers(book, run, holding, namespace)
+
+
+def lost_helpers(book, run, parts, namespace):
+    """What an answer uses and a cell gave that is not in the file any more, or only changed."""
+    lesson = {cell.id for cell in book.cells}
+    for name in sorted(slicing.names(run.source).loads):
+        helper = history.origin(name, namespace)
+        if helper and helper.cell not in lesson and not any(helper.source.strip() in part for part in parts):
+            yield f"{name} comes from what ran at {helper}; the saved file has no such cell, so it will be missing."
 
 
 def changed_checks(book, exercise, own):

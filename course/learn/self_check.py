@@ -17,7 +17,7 @@ from course import contract
 from course.learn import history, verdict
 from course.learn.judge import SECONDS, judged
 from course.learn.odd import Saved
-from course.learn.work import Unreadable, pristine, read, record_folder, remember, remembered
+from course.learn.work import Unreadable, pristine, read, record_folder, remember, remembered, solutions
 
 BEGUN = """\
 {exercise}: checking ... If this line stays for more than {seconds} seconds, your code hangs in a library: \
@@ -59,7 +59,8 @@ def self_check(exercise):
     begun = BEGUN.format(exercise=exercise, seconds=SECONDS)
     shown = display(both(begun, f"<p>{begun}</p>"), raw=True, display_id=True)
     sys.stdout.flush()  # in a kernel this waits until the line has left
-    found = judged(book, known[exercise], user_namespace(), saved_notebook())
+    solution = solutions(number).get(exercise, "")
+    found = judged(book, known[exercise], user_namespace(), saved_notebook(), solution)
     if not found["stale"]:
         remember(exercise, found["points"], found["outcome"], record)
     answer = both(verdict.text(found), verdict.page(found))

@@ -1,0 +1,74 @@
+"""Results of a student's functions in the form in which the grader hands them to a check.
+
+The grader sends each result from one process to another (a generator arrives as a list) and brings it into
+the form of what the reference returns for the same call (a list becomes the array that is asked for; another
+shape is refused). self_check does the same with the same code, so that both say the same.
+"""
+
+import functools
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from course.grade.codec import decode, encode
+from course.grade.conform import conform, plain
+from course.grade.remote import Reference, Unknown
+
+
+def as_graded(names, namespace, solution):
+    """{name: value}: what the student's cells define, each function with results as the grader has them.
+
+    names: what the exercise asks for, all of it in the namespace. solution: the source of the reference's
+    answer; "" in a release without solutions, where no form is known.
+    """
+    reference = Reference(dict(namespace), defined_by(solution, namespace))
+    return {name: wrapped(name, namespace[name], reference) for name in names}
+
+
+def defined_by(solution, namespace):
+    """What the reference's answer defines, beside the variables of the notebook; {} where that fails."""
+    own = dict(namespace)
+    try:
+        exec(compile(TransformerManager().transform_cell(solution), "<reference>", "exec"), own)
+    except Exception:  # it needs a name that the student has not run yet, or has changed
+        return {}
+    return {name: value for name, value in own.items() if namespace.get(name) is not value}
+
+
+def wrapped(name, value, reference):
+    """A value in the form of the reference's; a function whose results are."""
+    like = reference.names.get(name)
+    if isinstance(value, type) or not callable(value):
+        return brought(value, like)
+
+    @functools.wraps(value)
+    def call(*args, **kwargs):
+        try:
+            packed = reference.packed(args, kwargs)  # before the call, which may change its arguments
+        except Exception:
+            packed = None
+        found = value(*args, **kwargs)
+        try:
+            wanted = reference.of_call(name, like, *packed)[0] if packed and like else None
+        except Unknown:
+            wanted = None
+        return brought(found, wanted)
+
+    return call
+
+
+def brought(value, like):
+    """A value as it arrives at the grader's check; raises ValueError where its form is another."""
+    kept = []
+
+    def keep(part):
+        kept.append(part)
+        return len(kept) - 1
+
+    found = decode(encode(value, keep), lambda number, kind: kept[number])
+    if kept and found is kept[0]:
+        if like is not None and plain(like):
+            raise ValueError(
+                f"the result is of the kind {type(value).__name__}; asked is {type(like).__name__}"
+            )
+        return value
+    return conform(found, like)
