@@ -350,3 +350,51 @@ def test_equipping_twice_changes_nothing_and_hides_nothing():
         assert ids[1:3] == ["rules", "start"]
         for exercise in contract.exercises(once):
             assert f"self-check-{exercise.id.replace('.', '-')}" in ids
+
+
+FORMS = [
+    "return x / 2", "return np.float32(x) / 2", "return [x / 2]", "return (x / 2,)", "return np.array(x / 2)",
+    "return np.array([[x / 2]])", "return np.matrix([[x / 2]])", "return (y / 2 for y in [x])", "yield x / 2",
+    "return map(float, [x / 2])", "return np.ma.array(x / 2)", "return str(x / 2)", "return [x / 2, x / 2]",
+    "return None", "return {}", "return x", "return 2.5", "return np.nan", "return helper(x)",
+    "raise ValueError('no')", "import sys; sys.exit()", "return np.array([])", "print(x); return x / 2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """A notebook with a solution whose results the visible checks format, index and sum."""
+    made = nbformat.v4.new_notebook(cells=[
+        nbformat.v4.new_markdown_cell("# 99 Example", id="text-99-01"),
+        code("import numpy as np\nvalue = 8.0", "code-99-01"),
+        code("def halve(x):\n    ### BEGIN SOLUTION\n    return x / 2\n    ### END SOLUTION",
+             "exercise-99-1", ["exercise"], id="99.1", points=3),
+        code("print(f'{halve(5.0):.2f}')", "check-99-1-01", ["nbval-check-output"], "2.50\n",
+             **{"for": "99.1", "points": 1, "message": "Half of five."}),
+        code("print(f'{np.sum(halve(value)):.1f}')", "check-99-1-02", ["nbval-check-output"], "4.0\n",
+             **{"for": "99.1", "points": 1, "message": "Half of the value."}),
+        code("assert halve(0) == 0", "check-99-1-03", ["hidden"],
+             **{"for": "99.1", "points": 1, "message": "Zero too."}),
+    ])  # fmt: skip
+    return made
+
+
+@pytest.mark.parametrize("body", FORMS)
+def test_self_check_and_the_grader_say_the_same(reference, body):
+    """Whatever comes back, each visible check passes here exactly where it passes there."""
+    from course.grade import submission
+
+    copy = equipped(contract.student_copy(reference))
+    answer, helper = f"def halve(x):\n    {body}", "def helper(x):\n    return x / 2"
+    at = next(place for place, cell in enumerate(copy.cells) if cell.id == "exercise-99-1")
+    copy.cells[at].source = answer
+    copy.cells.insert(at, code(helper, "mine"))
+    content = nbformat.writes(copy, version=4).encode()
+    row = submission.grade(content, nbformat.writes(reference, version=4).encode())["exercises"][0]
+    there = {check["check"]: check["passed"] for check in row["checks"] if not check["hidden"]}
+    namespace = {}
+    exec(f"import numpy as np\nvalue = 8.0\n{helper}\n{answer}", namespace)
+    exercise = contract.exercises(reference)[0]
+    found = judge.judged(copy, contract.exercises(copy)[0], namespace, None, exercise.source)
+    here = [check["verdict"].passed for check in found["checks"]]
+    assert here == list(there.values())
