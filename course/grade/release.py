@@ -90,8 +90,13 @@ def release(paths, folder, force=False, safe=False):
         if what in (ADDED, UPDATED, CURRENT):
             write(given, record_text(text))
     for name in LOOKED_UP if done else ():
-        write(folder / name, (ROOT / "docs" / name).read_text(encoding="utf-8"))
+        write(folder / name, looked_up(name))
     return done, said
+
+
+def looked_up(name):
+    """A page of LOOKED_UP for JupyterLab, which knows no lists of definitions."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8").replace("\n: ", ": ")
 
 
 def standing(now, text, old):

@@ -139,7 +139,7 @@ def lost_helpers(book, run, parts, namespace):
     for name in sorted(slicing.names(run.source).loads):
         helper = history.origin(name, namespace)
         if helper and helper.cell not in lesson and not any(helper.source.strip() in part for part in parts):
-            yield f"{name} comes from what ran at {helper}; the saved file has no such cell: it will be missing."
+            yield f"{name} comes from what ran at {helper}; the saved file has no such cell and will miss it."
 
 
 def changed_checks(book, exercise, own):

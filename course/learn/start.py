@@ -4,6 +4,7 @@ Copies are added, and replaced by newer ones where nobody has written in them; w
 """
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -41,6 +42,15 @@ says correct, partly, incorrect or not attempted, what was wanted and what came.
 **Your work is safe.** A newer version of the course adds lessons and never overwrites what you wrote. Save
 before you hand in. Words and symbols: the [glossary](glossary.md); works that are cited: the
 [references](references.md)."""
+# the file browser is as wide as the lessons' names are long
+LAYOUT = {
+    "data": {"layout-restorer:data": {
+        "left": {"collapsed": False, "visible": True, "current": "filebrowser", "widgets": ["filebrowser"]},
+        "right": {"collapsed": True, "visible": True, "widgets": []},
+        "relativeSizes": [0.25, 0.75, 0],
+    }},
+    "metadata": {"id": "default"},
+}  # fmt: skip
 CELL = "from course.learn.start import overview\n\noverview()  # run this cell again to see your points"
 
 
@@ -127,9 +137,16 @@ def lab(folder, options):
     JUPYTER_CONFIG_PATH adds defaults: no request for news, room for the lessons' names. A user's own settings
     come first.
     """
+    # slow to import, and a kernel's overview() needs it not
+    from jupyterlab_server.workspaces_handler import WorkspacesManager
+
+    room = folder / RECORD / "workspaces"
+    if not room.exists():  # afterwards JupyterLab keeps there how somebody left it
+        WorkspacesManager(str(room)).save("default", json.dumps(LAYOUT))
     paths = [str(LAB), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *options]
+    places = [f"--ServerApp.root_dir={folder}", f"--LabApp.workspaces_dir={room}"]
+    command = [sys.executable, "-m", "jupyterlab", *places, *options]
     process = subprocess.Popen([*command, str(folder / START)], cwd=folder, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # else JupyterLab outlives its caller
     while True:

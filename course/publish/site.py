@@ -195,7 +195,7 @@ def write_student_copies(target, notebooks):
     for path in notebooks:
         write(target / path.relative_to(NOTEBOOKS), release.copy_text(nbformat.read(path, 4)))
     for name in release.LOOKED_UP:
-        shutil.copy(ROOT / "docs" / name, target)
+        write(target / name, release.looked_up(name))
 
 
 SETUP = """\

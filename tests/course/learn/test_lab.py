@@ -13,6 +13,7 @@ import nbformat
 import pytest
 
 from course import contract
+from course.learn.work import RECORD, RELEASED
 from course.notebooks import NOTEBOOKS, ROOT, find
 
 NOTEBOOK = "const book = jupyterapp.shell.currentWidget;"
@@ -27,6 +28,7 @@ OUTPUTS = f"""ids => {{ {NOTEBOOK}
     return ids.map(id => book.content.widgets.find(one => one.model.id === id).model.outputs.toJSON()) }}"""
 ANSWERED = f"""id => {{ {NOTEBOOK}
     return book.content.widgets.find(one => one.model.id === id).model.outputs.length > 0 }}"""
+IDLE = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
 SOURCE = f"""id => {{ {NOTEBOOK}
     return book.content.widgets.find(one => one.model.id === id).model.sharedModel.source }}"""
 BESIDE = (  # one exercise right, one half right, one wrong, by their ids
@@ -167,3 +169,42 @@ def test_the_start_page_leads_to_a_lesson_and_an_answer_by_the_keyboard_alone(se
             break
     page.wait_for_function(ANSWERED, arg="self-check-11-1")
     assert said(page, "self-check-11-1").startswith("11.1 ✔ correct")
+
+
+def run_cell(page, identifier):
+    """Run one cell and wait until the kernel has answered."""
+    page.evaluate(ACTIVATE, identifier)
+    page.evaluate("jupyterapp.commands.execute('notebook:run-cell')")
+    page.wait_for_function(IDLE)
+
+
+def test_mishaps_of_an_hour_lead_to_a_line(server, page):
+    """A cell edited and not run, an answer below the line that raises, a word to look up."""
+    address, folder = server
+    name = find("11").relative_to(NOTEBOOKS).as_posix()
+    source = nbformat.read(find("11"), 4)
+    answer = next(cell.source for cell in source.cells if cell.id == "exercise-11-1")
+    (folder / name).unlink()  # another test has worked in it
+    nbformat.write(nbformat.read(folder / RECORD / RELEASED / name, 4), folder / name)
+    opened(page, address, name)
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(ANSWERED, arg="points-so-far")
+    stub = page.evaluate(SOURCE, "exercise-11-1")
+    page.evaluate(SET, ["exercise-11-1", f"{stub}\n    return 0"])
+    run_cell(page, "exercise-11-1")
+    run_cell(page, "self-check-11-1")
+    assert "still stands in your cell, and nothing below it runs" in said(page, "self-check-11-1")
+    page.evaluate(SET, ["exercise-11-1", answer])
+    run_cell(page, "exercise-11-1")
+    run_cell(page, "self-check-11-1")
+    text = said(page, "self-check-11-1")
+    assert text.startswith("11.1 ✔ correct")
+    assert "as your cell ran at [" in text
+    page.evaluate(SET, ["exercise-11-1", answer.replace("return ", "return 0 * ")])
+    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")  # saved by itself
+    run_cell(page, "self-check-11-1")
+    assert "Your cell was changed after it ran at [" in said(page, "self-check-11-1")
+    screenshot(page, "edited-not-run")
+    page.locator(".jp-RenderedMarkdown a:visible", has_text="glossary").first.click()
+    page.wait_for_selector(".jp-MarkdownViewer h1:has-text('Glossary')")
+    screenshot(page, "glossary")

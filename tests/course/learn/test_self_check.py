@@ -167,18 +167,45 @@ def test_an_answer_below_the_line_that_raises_is_told_so(book, shell):
 
 
 def test_two_cells_for_one_answer(book, shell):
-    """A duplicated exercise cell ran last, and the original is what counts."""
-    saved = saved_with(book, exercise_99_1="def halve(x):\n    return 2.5")
+    """A duplicated exercise cell: the grader takes what earns most, and the verdict is about what ran."""
+    wrong = "def halve(x):\n    return 2.5"
+    saved = saved_with(book, exercise_99_1=RIGHT)
     twin = nbformat.from_dict(next(cell for cell in saved.cells if cell.id == "exercise-99-1"))
-    twin.id, twin.source = "twin", RIGHT
+    twin.id, twin.source = "twin", wrong
     saved.cells.append(twin)
-    shell.run("def halve(x):\n    return 2.5", "exercise-99-1")
-    shell.run(RIGHT, "twin")
+    shell.run(RIGHT, "exercise-99-1")
+    shell.run(wrong, "twin")
     text = verdict.text(stands(book, shell, saved))
-    assert "2 cells claim this exercise; the original counts" in text
-    assert "This verdict is about what ran at [2]; in the saved file another one counts" in text
-    shell.run("def halve(x):\n    return 2.5", "exercise-99-1")
-    assert "another one counts" not in verdict.text(stands(book, shell, saved))
+    assert text.startswith("99.1 ◐ partly: 1 of 2 points of the visible checks, as your cell ran at [2]")
+    assert "2 cells claim this exercise" in text
+    assert "taken from a cell of your own, run at [2]" in text
+
+
+def test_what_ran_and_is_no_longer_in_the_file_is_named(book, shell):
+    shell.run(RIGHT, "mine")
+    saved = saved_with(book)
+    assert "In the saved file no cell has an answer" in verdict.text(stands(book, shell, saved))
+    not_saved_since = stands(book, shell, saved, after=-5)
+    assert "no cell has an answer" not in verdict.text(not_saved_since)
+    saved.cells.append(code(RIGHT, "mine"))
+    text = verdict.text(stands(book, shell, saved))
+    assert "the answer stands in a cell of its own" in text
+    assert "no cell has an answer" not in text
+    saved = saved_with(book, exercise_99_1="def halve(x):\n    return 2.5")
+    text = verdict.text(stands(book, shell, saved))
+    assert "about what ran at [1]; in the saved file another one counts: the cell that begins `def" in text
+
+
+def test_a_helper_that_is_no_longer_in_the_file_is_named(book, shell):
+    answer = "def halve(x):\n    return helper(x)"
+    shell.run("def helper(x):\n    return x / 2", "mine")
+    shell.run(answer, "exercise-99-1")
+    saved = saved_with(book, exercise_99_1=answer)
+    text = verdict.text(stands(book, shell, saved))
+    assert text.startswith("99.1 ✔ correct")
+    assert "helper comes from what ran at [1]; the saved file has no such cell and will miss it" in text
+    saved.cells.append(code("def helper(x):\n    return x / 2", "mine"))
+    assert "will miss it" not in verdict.text(stands(book, shell, saved))
 
 
 @pytest.mark.parametrize(("cell", "told"), [
