@@ -14,7 +14,7 @@ import pytest
 
 from course import contract
 from course.learn.work import RECORD, RELEASED
-from course.notebooks import NOTEBOOKS, ROOT, find
+from course.notebooks import NOTEBOOKS, ROOT, all_notebooks, find
 
 NOTEBOOK = "const book = jupyterapp.shell.currentWidget;"
 READY = f"""async () => {{ {NOTEBOOK} await book.context.ready; await book.context.sessionContext.ready;
@@ -28,6 +28,8 @@ OUTPUTS = f"""ids => {{ {NOTEBOOK}
     return ids.map(id => book.content.widgets.find(one => one.model.id === id).model.outputs.toJSON()) }}"""
 ANSWERED = f"""id => {{ {NOTEBOOK}
     return book.content.widgets.find(one => one.model.id === id).model.outputs.length > 0 }}"""
+CUT = """() => [...document.querySelectorAll('.jp-DirListing-itemText, .jp-DirListing-itemText span')]
+    .filter(one => one.scrollWidth > one.clientWidth + 1 && one.clientWidth).map(one => one.textContent)"""
 IDLE = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
 SOURCE = f"""id => {{ {NOTEBOOK}
     return book.content.widgets.find(one => one.model.id === id).model.sharedModel.source }}"""
@@ -103,6 +105,19 @@ def opened(page, address, name):
 def said(page, identifier):
     outputs = page.evaluate(OUTPUTS, [identifier])[0]
     return "".join(one.get("data", {}).get("text/plain", "") for one in outputs)
+
+
+def test_every_name_fits_into_the_file_browser(server, page):
+    """Before anybody has moved a border: this test comes first."""
+    address, _ = server
+    page.goto(f"{address}/lab/tree/start.ipynb")
+    page.wait_for_selector(".jp-Notebook")
+    for folder in sorted({path.parent.name for path in all_notebooks()}):
+        page.evaluate(f"jupyterapp.commands.execute('filebrowser:go-to-path', {{path: '{folder}'}})")
+        page.wait_for_selector(f".jp-DirListing-itemName:has-text('{folder[0]}1_')")
+        cut = page.evaluate(CUT)
+        screenshot(page, f"files-{folder[0]}")
+        assert cut == [], folder
 
 
 @pytest.mark.parametrize(("number", "answers", "verdicts"), BESIDE, ids=[one[0] for one in BESIDE])
