@@ -179,7 +179,7 @@ def answers(reference, submission):
         if not claims:
             note = "the exercise's cell is missing"
         elif count > 1:
-            note = f"{count} cells claim this exercise; the original counts, or the last copy worked on"
+            note = f"{count} cells claim this exercise; the one that earns most counts"
         source = chosen(worked, same_id, empty) if worked else empty
         found[exercise.id] = Answer(source, bool(worked), note)
     return found
