@@ -154,20 +154,22 @@ def squared_distances(kernel, of_new, of_known):
     return np.maximum(np.asarray(of_new)[:, None] + np.asarray(of_known) - 2 * np.asarray(kernel), 0)
 
 
-def leave_one_out(K, t, lam):
+def leave_one_out(K, t, lam, lower=None):
     """Return error and sd (n,): of each molecule by the model fitted without it, with no refit.
 
-    With G = (K + lam I)^-1 the error (prediction minus t) is -(G t)_n / G_nn, and 1 / G_nn is the Gaussian
-    process variance of t_n given the others, noise lam included. Source: Rasmussen and Williams, Gaussian
-    Processes for Machine Learning (2006), eqs. 5.10 to 5.12. Raises ValueError like `kernel_ridge`.
+    The weights of the model on all are alpha = -error / sd^2. lower: `cholesky` of K and lam where it is
+    known; it is left as it is. With G = (K + lam I)^-1 the error (prediction minus t) is -(G t)_n / G_nn, and
+    1 / G_nn is the Gaussian process variance of t_n given the others, noise lam included. Source: Rasmussen
+    and Williams, Gaussian Processes for Machine Learning (2006), eqs. 5.10 to 5.12. Raises ValueError like
+    `kernel_ridge`.
     """
-    lower = _cholesky(K, lam)
+    known, lower = lower is not None, cholesky(K, lam) if lower is None else lower
     alpha = cho_solve((lower, True), t)
-    inverse, _ = lapack.dpotri(np.asfortranarray(lower, dtype=float), lower=1, overwrite_c=1)
+    inverse, _ = lapack.dpotri(np.asfortranarray(lower, dtype=float), lower=1, overwrite_c=not known)
     return -alpha / np.diagonal(inverse), np.sqrt(1 / np.diagonal(inverse))
 
 
-def _cholesky(K, lam):
+def cholesky(K, lam):
     """Lower triangle L with L L^T = K + lam I, in the precision of K; above the diagonal stands anything."""
     if not (np.isscalar(lam) and 0 <= lam < np.inf):
         raise ValueError(f"lam: {lam!r} is not allowed; give a finite number of at least 0")
@@ -186,4 +188,4 @@ def kernel_ridge(K, t, lam):
     K (n, n) symmetric, float32 or float64, which decides the precision; t (n,) or (n, k). Raises ValueError
     for lam < 0, or where K + lam I is not positive definite.
     """
-    return cho_solve((_cholesky(K, lam), True), t)
+    return cho_solve((cholesky(K, lam), True), t)

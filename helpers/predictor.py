@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg import solve_triangular
 from scipy.spatial import KDTree
 
 from helpers import descriptors, kernels
@@ -82,11 +82,10 @@ class EnergyModel:
         counts = self._counts(charges)
         self.slopes = np.linalg.lstsq(counts, energies, rcond=None)[0]
         rest = energies - counts @ self.slopes
-        error, sd = kernels.leave_one_out(K, rest, self.lam)
+        self.lower = kernels.cholesky(K, self.lam)
+        error, sd = kernels.leave_one_out(K, rest, self.lam, self.lower)
         self.factor = np.quantile(np.abs(error) / sd, self.level)  # half-width of the interval per sd
-        K[np.diag_indices_from(K)] += self.lam
-        self.lower = np.linalg.cholesky(K)
-        self.alpha = cho_solve((self.lower, True), rest)
+        self.alpha = -error / sd**2
         self.trees, self.usual = {}, {}
         short, _, element, _ = self.atoms
         for kind in np.unique(element):

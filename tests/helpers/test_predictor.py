@@ -50,6 +50,11 @@ def test_leaving_one_out_equals_fitting_without_it():
     X, t = rng.normal(size=(20, 2)), rng.normal(size=20)
     K = np.exp(-((X[:, None] - X) ** 2).sum(-1))
     error, sd = kernels.leave_one_out(K, t, 0.1)
+    np.testing.assert_allclose(-error / sd**2, np.linalg.solve(K + 0.1 * np.eye(20), t))
+    lower = kernels.cholesky(K, 0.1)
+    kept = lower.copy()
+    np.testing.assert_array_equal(kernels.leave_one_out(K, t, 0.1, lower), (error, sd))
+    np.testing.assert_array_equal(lower, kept)
     for n in range(20):
         rest = np.arange(20) != n
         G = np.linalg.inv(K[np.ix_(rest, rest)] + 0.1 * np.eye(19))
