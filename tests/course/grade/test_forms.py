@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from course import contract
-from course.grade import slicing, submission
+from course.grade import plan, slicing, submission
 from course.grade.conform import conform
+from course.learn import judge
 from course.notebooks import all_notebooks, find_checked
 
 LIMITS = {"seconds": 60, "run_seconds": 900}
@@ -34,6 +35,8 @@ def _tuple(value):
 
 def _disguised(function, change):
     import functools
+    if not callable(function):
+        return _each(function, change)
     return functools.wraps(function)(lambda *args, **kwargs: _each(function(*args, **kwargs), change))
 """
 DISGUISES = {
@@ -78,6 +81,23 @@ def test_a_right_answer_counts_in_every_form(number):
             source, EACH, *(f"{name} = _disguised({name}, {change})" for name in names)]))  # noqa: B023  # fmt: skip
         for exercise, row in rows.items():
             assert row["points"] == row["possible"], (form, exercise, row["checks"])
+
+
+@pytest.mark.parametrize("number", ["11", "12", "22"])
+def test_in_the_students_notebook_the_same_forms_count(number):
+    """What self_check says of the visible checks is what the grader says of them, in every form."""
+    content = find_checked(number).read_bytes()
+    copied = contract.student_copy(nbformat.reads(content.decode(), as_version=4))
+    asked = {one.id: one for one in contract.exercises(copied)}
+    namespace = {"__name__": "__main__"}
+    for step in plan.steps(plan.opened(content)):
+        exec(step["source"], namespace)
+        names = slicing.names(step["source"]).binds - slicing.names(step["source"]).imports
+        for form, change in DISGUISES.items() if "exercise" in step else ():
+            changed = "\n".join(f"{name} = _disguised({name}, {change})" for name in sorted(names))
+            exec(EACH + changed, own := dict(namespace))
+            found = judge.judged(copied, asked[step["exercise"]], own, None, step["source"])
+            assert found["outcome"] == contract.CORRECT, (step["exercise"], form, found["checks"])
 
 
 @pytest.mark.parametrize("number", NUMBERS)
