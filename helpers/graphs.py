@@ -93,27 +93,6 @@ def pooled(messages, mask, kinds=("min", "max", "sum", "mean")):
     return torch.cat([pools[kind]() for kind in kinds], -1)
 
 
-class EdgeConv(nn.Module):
-    """Messages f(x_i, x_j - x_i, radial_ij) from near atoms j to atom i, pooled by min, max, sum and mean.
-
-    f is a linear layer and SiLU; near: some radial feature is above 0.5, with the defaults of `radial` up to
-    about 3.8 bohr. Source: Wang et al., ACM Trans. Graphics 38, 146 (2019), eq. 8, with the distance as a
-    third argument and all four pools.
-    """
-
-    def __init__(self, features, filters, hidden, dropout=0.0):
-        super().__init__()
-        self.message = nn.Linear(2 * features + filters, hidden)
-        self.update = nn.Sequential(nn.Linear(4 * hidden, hidden), nn.SiLU(), nn.Dropout(dropout),
-                                    nn.Linear(hidden, features))
-
-    def forward(self, x, filters, mask):
-        b, n, f = x.shape
-        own, sender = x[:, :, None].expand(b, n, n, f), x[:, None]
-        edges = torch.cat([own, sender - own, filters.transpose(2, 3)], -1)
-        return x + self.update(pooled(F.silu(self.message(edges)), filters.amax(2) > 0.5))
-
-
 class FilterConv(nn.Module):
     """Continuous filters: x_i + g(sum_j y_j * h(r_ij), x_i), element by element, y = x without mixing atoms.
 
@@ -141,10 +120,11 @@ class FilterConv(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over the atoms of a molecule, logits shifted by a learned function of distance.
+    """A transformer block over the atoms of a molecule, logits shifted by a learned function of distance.
 
-    `heads` attentions side by side divide the features. Source: Vaswani et al., NeurIPS 2017, eq. 1; the
-    shift as in Ying et al., NeurIPS 2021. Raises ValueError where heads does not divide features.
+    x + mix(attention(norm(x))), then x + g(norm(x)); `heads` attentions side by side divide the features.
+    Source: Vaswani et al., NeurIPS 2017, eq. 1; the shift as in Ying et al., NeurIPS 2021. Raises ValueError
+    where heads does not divide features.
     """
 
     heads = 4
@@ -153,28 +133,32 @@ class Attention(nn.Module):
         super().__init__()
         if features % self.heads:
             raise ValueError(f"features: {features} is not allowed; give a multiple of {self.heads}")
-        self.qkv, self.near = nn.Linear(features, 3 * features), nn.Linear(filters, self.heads)
+        self.norms = nn.ModuleList(nn.LayerNorm(features) for _ in range(2))
+        self.qkv, self.mix = nn.Linear(features, 3 * features), nn.Linear(features, features)
+        self.near = nn.Linear(filters, self.heads, bias=False)
         nn.init.normal_(self.near.weight, std=3.0)  # else every atom would hear all others alike at first
-        self.update = nn.Sequential(nn.Linear(2 * features + filters, hidden), nn.SiLU(), nn.Dropout(dropout),
+        self.update = nn.Sequential(nn.Linear(features, hidden), nn.SiLU(), nn.Dropout(dropout),
                                     nn.Linear(hidden, features))
 
     def forward(self, x, filters, mask):
         b, n, f = x.shape
-        q, k, v = (part.reshape(b, n, self.heads, -1).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+        q, k, v = (part.reshape(b, n, self.heads, -1).transpose(1, 2)
+                   for part in self.qkv(self.norms[0](x)).chunk(3, -1))
         shift = self.near(filters.transpose(2, 3)).permute(0, 3, 1, 2)  # (molecule, head, atom, atom)
         shift = shift.masked_fill(~mask[:, None, None], -torch.inf)
         heard = F.scaled_dot_product_attention(q, k, v, attn_mask=shift).transpose(1, 2).reshape(b, n, f)
-        return x + self.update(torch.cat([x, heard, filters.sum(3)], -1))
+        x = x + self.mix(heard)
+        return x + self.update(self.norms[1](x))
 
 
-LAYERS = {"filter": FilterConv, "edge": EdgeConv, "attention": Attention}
+LAYERS = {"filter": FilterConv, "attention": Attention}
 
 
 class EnergyNetwork(nn.Module):
     """Energy of every atom from its element and its neighbours; a molecule's energy is their sum.
 
     forward(kinds (b, n), filters (b, n, k, n)) -> (b, n) kcal/mol, 0 on padding. Starts as the linear model
-    over `atom_energies` (5,) kcal/mol and learns the rest in units of `scale`. layer: "filter", "edge" or
+    over `atom_energies` (5,) kcal/mol and learns the rest in units of `scale`. layer: "filter" or
     "attention". Raises ValueError for another layer.
     """
 

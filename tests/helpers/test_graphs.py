@@ -160,24 +160,6 @@ def test_filter_convolution_equals_a_plain_loop_element_by_element():
             torch.testing.assert_close(layer(x, filters, kinds > 0)[b, i], expected)
 
 
-def test_edge_convolution_equals_a_plain_loop():
-    kinds, coordinates = batch(3, 5)
-    layer, x = graphs.EdgeConv(3, 4, 6).double(), torch.randn(3, 5, 3, dtype=torch.float64)
-    filters = graphs.radial(coordinates, kinds > 0, 4, first=1.0, last=4.0)
-    found = layer(x, filters, kinds > 0)
-    heard = 0
-    for b in range(3):
-        for i in range(5):
-            near = [j for j in range(5) if filters[b, i, :, j].max() > 0.5]
-            heard += len(near)
-            edges = [torch.cat([x[b, i], x[b, j] - x[b, i], filters[b, i, :, j]]) for j in near]
-            messages = [layer.message(edge) for edge in edges]
-            messages = torch.stack([z / (1 + torch.exp(-z)) for z in messages]) if near else torch.zeros(1, 6)
-            pools = [messages.amin(0), messages.amax(0), messages.sum(0), messages.mean(0)]
-            torch.testing.assert_close(found[b, i], x[b, i] + layer.update(torch.cat(pools).double()))
-    assert heard > 5
-
-
 def test_what_is_learned_counts_in_units_of_scale():
     kinds, coordinates = batch()
     model = network("filter")
@@ -253,11 +235,16 @@ def test_attention_equals_softmax_written_out():
     kinds, coordinates = batch(3, 5)
     layer, x = graphs.Attention(4, 4, 6).double(), torch.randn(3, 5, 4, dtype=torch.float64)
     filters, mask = graphs.radial(coordinates, kinds > 0, 4), kinds > 0
-    q, k, v = layer.qkv(x).chunk(3, -1)
+    def normed(y, norm):
+        centered = y - y.mean(-1, keepdim=True)
+        return centered / (centered.square().mean(-1, keepdim=True) + 1e-5).sqrt() * norm.weight + norm.bias
+
+    q, k, v = layer.qkv(normed(x, layer.norms[0])).chunk(3, -1)
     heard = []
     for h in range(4):  # one feature per head, so sqrt(d) = 1
         logits = q[..., [h]] @ k[..., [h]].transpose(1, 2) + layer.near(filters.transpose(2, 3))[..., h]
         weights = logits.exp() * mask[:, None]
         heard.append(weights / weights.sum(-1, keepdim=True) @ v[..., [h]])
-    expected = x + layer.update(torch.cat([x, *heard, filters.sum(3)], -1))
+    between = x + layer.mix(torch.cat(heard, -1))
+    expected = between + layer.update(normed(between, layer.norms[1]))
     torch.testing.assert_close(layer(x, filters, mask)[mask], expected[mask])
