@@ -14,6 +14,7 @@ import nbformat
 from course import contract
 from course.grade import batch, report, submission
 from course.grade.release import STUDENT, changed_since, source_of
+from course.learn import verdict
 from course.learn.committed import changed, committed, differing
 from course.learn.work import WORK, Unreadable, read
 from course.notebooks import ROOT, find_checked
@@ -22,9 +23,9 @@ BACK = "git stash puts that file back and keeps your text"
 EITHER = "put the file back if it was edited; if the course is newer, rename your copy and make learn"
 
 
-def lines(result):
+def lines(rows):
     """What to print: per exercise its outcome, and for each failed check its message."""
-    for row in result["exercises"]:
+    for row in rows:
         share = f"{row['points']:g} of {row['possible']:g}"
         yield f"{row['exercise']:6} {contract.MARKS[row['outcome']]} {row['outcome']:14} {share}"
         if row["note"]:
@@ -33,8 +34,9 @@ def lines(result):
             for said in report.remarks(check):
                 yield f"         {'(hidden check) ' if check['hidden'] else ''}{said}"
             if check["expected"]:
-                text = report.difference(check["expected"], check["got"])
-                yield from (f"           {line}" for line in text.splitlines())
+                told = [verdict.differs(check["expected"], check["got"])]
+                told += verdict.beside(check["expected"], check["got"])
+                yield from (f"         {line}" for line in told if line)
 
 
 def own_copy(number, given):
@@ -95,14 +97,14 @@ def ago(seconds):
     return "just now"
 
 
-def advice(result):
+def advice(status, rows):
     """What to do next."""
-    if result["status"] != "graded":
+    if status != "graded":
         return (
             "Open the file in JupyterLab and save it again (Ctrl+S); make learn writes a new one beside it."
         )
     order = (contract.PARTLY, contract.INCORRECT, contract.MISSING)
-    open_ones = [row for row in result["exercises"] if row["outcome"] in order]
+    open_ones = [row for row in rows if row["outcome"] in order]
     if not open_ones:
         return "All is correct. Hand in this file; start.ipynb has the next lesson."
     attempted = [row for row in open_ones if row["outcome"] != contract.MISSING]
@@ -111,20 +113,36 @@ def advice(result):
     return f"Next: {what} {row['exercise']}, run its cell, save (Ctrl+S), and run this again."
 
 
+def in_turn(content, book, limits):
+    """Grade one exercise after another and print each as it comes; returns (status, rows)."""
+    reference, rows, told = nbformat.writes(book, version=4).encode(), [], set()
+    for exercise in contract.exercises(book):
+        result = submission.grade(content, reference, limits, only=(exercise.id,))
+        status = result["status"]
+        notes = [note for note in result["notes"] if note not in told]
+        told.update(notes)
+        if status in ("unreadable", "other notebook"):
+            print("\n".join([status, *notes]))
+            return status, rows
+        print("\n".join([*notes, *lines(result["exercises"])]), flush=True)
+        rows += result["exercises"]
+    return status, rows
+
+
 def main():
     number = sys.argv[1]
     book, said = reference(number)
+    if not contract.exercises(book):
+        sys.exit(f"NB={number}: this lesson has no exercises")
     path, others = own_copy(number, sys.argv[2] if len(sys.argv) > 2 else None)
     print(f"checking {named(path)}, saved {ago(time.time() - path.stat().st_mtime)} ...", flush=True)
     for other in others:
         said.append(f"not looked at: {other.name} (FILE={named(other)} checks it)")
-    content = nbformat.writes(book, version=4).encode()
+    print("\n".join(said), end="\n" * bool(said), flush=True)
     limits = batch.remembered(find_checked(number).stem) or submission.Limits()
-    result = submission.grade(path.read_bytes(), content, limits)
-    if result["status"] != "graded":
-        print(result["status"])
-    print("\n".join([*said, *result["notes"], *lines(result)]))
-    print(f"{result['points']:g} of {result['possible']:g} points. {advice(result)}")
+    status, rows = in_turn(path.read_bytes(), book, limits)
+    points, possible = (sum(row[key] for row in rows) for key in ("points", "possible"))
+    print(f"{points:g} of {possible:g} points. {advice(status, rows)}")
     if not any(check.hidden for exercise in contract.exercises(book) for check in exercise.checks):
         print("Only the visible checks are known here; the grader has more.")
 

@@ -85,13 +85,17 @@ def cut(text):
     return lines[:LINES] + ["..."] * (len(lines) > LINES)
 
 
+def beside(wanted, got):
+    """Two outputs as lines of text, one below the other."""
+    return ["wanted:", *(f"  {line}" for line in cut(wanted)), "yours:", *(f"  {line}" for line in cut(got))]
+
+
 def text(found):
     lines = [heading(found), *found["notes"]]
     for message, detail, wanted, got in failures(found):
         lines += [line for line in (message, detail) if line]
         if wanted:
-            lines += ["  wanted:", *(f"    {line}" for line in cut(wanted))]
-            lines += ["  yours:", *(f"    {line}" for line in cut(got))]
+            lines += [f"  {line}" for line in beside(wanted, got)]
     lines.append(advice_on(found))
     said = list(beyond(found))
     if said:

@@ -194,17 +194,37 @@ def test_grade_mine_says_when_it_was_saved_and_what_comes_next(source, tmp_path,
     monkeypatch.setattr(mine, "STUDENT", tmp_path / "none")
     monkeypatch.setattr("sys.argv", ["mine", "99"])
     release.release([source], tmp_path / "work")
-    row = {"exercise": "99.2", "points": 1, "possible": 2, "note": "", "checks": [], "outcome": "incorrect"}
-    result = {"status": "graded", "notes": [], "points": 1, "possible": 2, "exercises": [row]}
-    monkeypatch.setattr(submission, "grade", lambda content, reference, limits: result)
+    rows = {name: {"exercise": name, "points": 1, "possible": 2, "note": "", "checks": [], "outcome": outcome}
+            for name, outcome in (("99.1", "correct"), ("99.2", "incorrect"))}  # fmt: skip
+    result = {"status": "graded", "notes": ["a note"]}
+
+    def grade(content, reference, limits, only):
+        return {**result, "exercises": [rows[name] for name in only]}
+
+    monkeypatch.setattr(submission, "grade", grade)
     os.utime(tmp_path / "work" / NAME, (time.time() - 130,) * 2)
     mine.main()
     shown = capsys.readouterr().out
     assert "99_example.ipynb, saved 2 minutes ago ..." in shown
-    assert "Next: mend 99.2, run its cell, save (Ctrl+S), and run this again." in shown
-    row["outcome"] = "correct"
+    assert shown.count("a note") == 1
+    assert "2 of 4 points. Next: mend 99.2, run its cell, save (Ctrl+S), and run this again." in shown
+    check = {
+        "passed": False,
+        "hidden": False,
+        "message": "Half.",
+        "detail": "",
+        "expected": "2.5\n",
+        "got": "5.0\n",
+    }
+    rows["99.2"]["checks"] = [check]
+    mine.main()
+    assert "Here 2.5 is wanted, 5.0 came, 2.5 away." in capsys.readouterr().out
+    rows["99.2"].update(outcome="correct", checks=[])
     mine.main()
     assert "All is correct. Hand in this file" in capsys.readouterr().out
+    result["status"] = "unreadable"
+    mine.main()
+    assert "0 of 0 points. Open the file in JupyterLab and save it again" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("content", "said"), [
