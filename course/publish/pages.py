@@ -232,4 +232,6 @@ def docstring(thing):
         if literal:
             yield from ("```text", paragraph, "```", "")
         else:
-            yield from (re.sub(r"([\\*_<>\[\]$#])", r"\\\1", paragraph), "")
+            # what is between backticks is code already
+            escaped = re.sub(r"(`[^`]*`)|([\\*_<>\[\]$#])", lambda m: m[1] or "\\" + m[2], paragraph)
+            yield from (escaped, "")

@@ -18,6 +18,7 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["course.css"]
 html_copy_source = False
+html_use_index = False
 html_show_sourcelink = False
 html_show_search_summary = False  # summaries are fetched, which no browser does in a plain folder
 html_context = {"default_mode": "auto"}

@@ -30,14 +30,16 @@ def broken(tmp_path, monkeypatch):
 
 
 def test_no_solution_and_no_hidden_check_is_on_a_page():
+    found = 0
     for path in all_notebooks():
         source = nbformat.read(path, 4)
         text = nbformat.writes(pages.notebook_page(path, Hosting(), {}))
         assert contract.BEGIN not in text
         hidden = [cell.source for cell in source.cells if "hidden" in contract.tags(cell)]
         shown = [cell.source for cell in nbformat.reads(text, 4).cells]
-        assert hidden
+        found += len(hidden)
         assert not set(hidden) & set(shown)
+    assert found > 50
 
 
 def test_an_unexecuted_cell_is_named(broken):
@@ -184,3 +186,15 @@ def test_self_check_answers_on_the_branch_and_says_so_where_the_course_is_not(tm
 def test_every_document_of_the_site_is_there():
     for path in site.DOCUMENTS.values():
         assert (ROOT / path).exists(), path
+
+
+def test_a_docstring_is_shown_as_it_is_typed():
+    def thing():
+        """`preprocessing_of` of [x_1] is x_1 * 2."""
+
+    assert list(pages.docstring(thing)) == [r"`preprocessing_of` of \[x\_1\] is x\_1 \* 2.", ""]
+
+
+def test_the_start_page_begins_with_what_the_course_is():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert site.introduction(readme).startswith("A course on explainable machine learning")

@@ -17,6 +17,13 @@ from course.publish.pages import Hosting, PageError
 
 FLAT_FORMULAS = """[...document.querySelectorAll('article math')].filter(
     m => m.checkVisibility() && m.getBoundingClientRect().height < 4).length"""
+CUT_HEADINGS = """[...document.querySelectorAll('article :is(h1, h2, h3)')].filter(
+    h => h.scrollWidth > h.clientWidth + 1).map(h => h.textContent)"""
+SHIFTS = """new Promise(done => {
+    new PerformanceObserver(list => done(list.getEntries().reduce((sum, entry) => sum + entry.value, 0)))
+        .observe({type: 'layout-shift', buffered: true});
+    setTimeout(() => done(0), 100);
+})"""
 FOCUSABLE = """[...document.querySelectorAll('a[href], button, summary, input, select')].filter(
     e => e.checkVisibility({visibilityProperty: true}) && !e.disabled && e.tabIndex >= 0
          && e.getClientRects().length).length"""
@@ -104,19 +111,22 @@ def test_every_page_loads_from_a_plain_folder_without_an_error_or_a_call_elsewhe
         page.goto(path.as_uri())
         if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:
             said.append(f"{path.name} is {width} px wide")
+        said += [f"{path.name}: {heading} is cut" for heading in page.evaluate(CUT_HEADINGS)]
         if flat := page.evaluate(FLAT_FORMULAS):
             said.append(f"{path.name}: {flat} formulas are not drawn")
     page.close()
     assert said == []
 
 
-def test_axe_finds_no_serious_violation(browser, address, built, html_pages):
+def test_a_wide_page_stays_in_place_and_axe_finds_no_serious_violation(browser, address, built, html_pages):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found = []
     for scheme in ("light", "dark"):
         page = browser.new_page(viewport={"width": 1300, "height": 1000}, color_scheme=scheme)
         for number, path in enumerate(html_pages if scheme == "light" else html_pages[::6]):
             page.goto(f"{address}/{path.relative_to(built).as_posix()}")
+            if (moved := page.evaluate(SHIFTS)) > 0.01:
+                found.append(f"{path.name} {scheme}: what is read moves while the page loads ({moved:.2f})")
             # the thousand coloured words of a page's code are the same five colours on every page
             context = None if number % 8 == 0 else {"exclude": [[".highlight"]]}
             result = axe.run(page, context, {"resultTypes": ["violations"]})
