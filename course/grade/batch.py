@@ -110,7 +110,7 @@ def verified(number, name, content, fresh=False):
             (TRIALS / f"{name}.json").write_text(record + "\n")
             return limits
     failed = [check["check"] for row in result["exercises"] for check in row["checks"] if not check["passed"]]
-    said = "; ".join([*result["notes"], *failed])
+    said = "; ".join([*failed, *result["notes"]])
     raise SystemExit(f"NB={number}: the reference itself does not earn all points here: {said}")
 
 

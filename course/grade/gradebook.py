@@ -93,12 +93,13 @@ def names_of(folder, students, anonymous):
     path, known = folder / NAMES, {}
     if path.exists():
         with open(path, newline="", encoding="utf-8") as file:
-            known = {row["student"]: row["name"] for row in csv.DictReader(file)}
+            known = {row["student"].removeprefix("'"): row["name"] for row in csv.DictReader(file)}
     if anonymous:
         known |= {one: f"s-{secrets.token_hex(4)}" for one in sorted(students) if one not in known}
         folder.mkdir(parents=True, exist_ok=True)
         with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
-            csv.writer(file).writerows([("student", "name"), *known.items()])
+            rows = [(report.cell(student), name) for student, name in known.items()]
+            csv.writer(file).writerows([("student", "name"), *rows])
     return known
 
 

@@ -35,7 +35,7 @@ class Broken(RuntimeError):
 class Side:
     """One process tree: a socket to its first process, and one to the process that waits at each exercise."""
 
-    def __init__(self, module, steps, settings):
+    def __init__(self, module, steps, isolated):
         self.folder = tempfile.mkdtemp(prefix="course-")
         self.control, there = socket.socketpair()
         self.sockets, self.locks, passed = {}, {}, [there]
@@ -46,13 +46,13 @@ class Side:
                 step["socket"] = end.fileno()
                 passed.append(end)
         command = [sys.executable, "-I", "-B", "-c", BOOT, str(ROOT), module, str(there.fileno())]
-        visible = settings["visible"]
+        visible, hidden = plan.visible_paths(), plan.hidden_paths()
         with open(f"{self.folder}/log", "w") as log:
             os.mkdir(f"{self.folder}/root")
             self.process = subprocess.Popen(
-                sandbox.wrapped(command, f"{self.folder}/root", visible, settings["isolated"]),
+                sandbox.wrapped(command, f"{self.folder}/root", visible, isolated, hidden),
                 cwd=self.folder,
-                env=settings["environment"],
+                env=plan.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -92,21 +92,16 @@ class Pair:
     def __init__(self, reference, whole, isolated, run_seconds, extra=()):
         end = time.monotonic() + run_seconds
         steps = plan.steps(reference, whole, extra)
-        settings = {
-            "visible": plan.visible_paths(),
-            "isolated": isolated and sandbox.available(),
-            "environment": plan.environment(),
-        }
-        self.isolated, self.users, self.closed = settings["isolated"], 0, False
+        self.isolated, self.users, self.closed = isolated and sandbox.available(), 0, False
         self.checks = {
             step["exercise"]: [check["check"] for check in step["checks"]]
             for step in steps
             if "exercise" in step
         }
-        self.student = Side("course.grade.student", plan.for_student(steps), settings)
+        self.student = Side("course.grade.student", plan.for_student(steps), self.isolated)
         self.checker = None
         try:
-            self.checker = Side("course.grade.checker", steps, settings)
+            self.checker = Side("course.grade.checker", steps, self.isolated)
             self.student.ready(end)
             self.rehearsal = self.checker.ready(end)
         except BaseException:

@@ -135,6 +135,12 @@ def visible_paths():
     return list(dict.fromkeys([*given, *(path.resolve() for path in given)]))
 
 
+def hidden_paths():
+    """What no sandbox shows, wherever the course lies (in /usr/local, or inside an environment)."""
+    found = [ROOT / name for name in ("notebooks", "build", "work", "tests", "submissions", ".git")]
+    return list(dict.fromkeys([*found, *(path.resolve() for path in found)]))
+
+
 def environment():
     """The environment of both sides: of the caller's only where things are and what the course is told."""
     from helpers import files

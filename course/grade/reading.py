@@ -6,6 +6,7 @@ in the student's other cells. Where several readings are possible all of them co
 the one that earns most.
 """
 
+import atexit
 import contextlib
 import functools
 import io
@@ -224,23 +225,29 @@ LOCK = threading.Lock()
 @functools.cache
 def side():
     """The warm process that reads."""
-    isolated = sandbox.available()
-    return pair.Side(
-        "course.grade.reading",
-        [],
-        {"visible": plan.visible_paths(), "isolated": isolated, "environment": plan.environment()},
-    )
+    found = pair.Side("course.grade.reading", [], sandbox.available())
+    atexit.register(found.close)
+    return found
+
+
+def connection(message):
+    """A socket to a copy of the process that reads; a process that is gone is started again."""
+    near, far = socket.socketpair()
+    with far, LOCK:
+        try:
+            hand(side().control, message, [far])
+        except OSError:
+            side.cache_clear()
+            hand(side().control, message, [far])
+    return near
 
 
 def asked(what, content, reference=b"", seconds=SECONDS):
     """Yield the messages of the answer to one question; raises Unreadable where reading takes too much."""
-    near, far = socket.socketpair()
     end = time.monotonic() + seconds + 5
-    with near:
+    with connection(json.dumps({"what": what, "seconds": seconds}).encode()) as near:
         near.settimeout(seconds)
         try:
-            with far, LOCK:
-                hand(side().control, json.dumps({"what": what, "seconds": seconds}).encode(), [far])
             send(near, reference)
             send(near, content)
             while True:
@@ -249,10 +256,21 @@ def asked(what, content, reference=b"", seconds=SECONDS):
             raise Unreadable("reading the file takes more time or memory than a notebook may") from None
 
 
+def one(what, content, reference=b""):
+    """The only message of an answer; asked twice, because a process may have been ended by the machine."""
+    begin = time.monotonic()
+    try:
+        return json.loads(next(asked(what, content, reference)))
+    except Unreadable:
+        if time.monotonic() - begin > SECONDS:
+            raise
+        return json.loads(next(asked(what, content, reference)))
+
+
 def read(content, reference):
     """What `answers` finds, or that the file cannot be read."""
     try:
-        return json.loads(next(asked("answers", content, reference)))
+        return one("answers", content, reference)
     except Unreadable as error:
         book = plan.opened(reference)
         given = {one.id: {"note": "", "readings": []} for one in contract.exercises(book)}
@@ -262,7 +280,7 @@ def read(content, reference):
 def claims(content):
     """What `exercise_ids` finds."""
     try:
-        return json.loads(next(asked("exercises", content)))
+        return one("exercises", content)
     except Unreadable:
         return []
 

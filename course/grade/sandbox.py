@@ -20,7 +20,7 @@ from pathlib import Path
 
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 NEW_MOUNTS, NEW_REST = 0x20000, 0x10000000 | 0x20000000 | 0x40000000 | 0x8000000 | 0x4000000
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store")
 SETTINGS = ("ld.so.cache", "passwd", "group", "nsswitch.conf", "localtime", "fonts", "alternatives")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork"]
@@ -53,9 +53,13 @@ def attempt():
     os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
 
 
-def wrapped(command, folder, visible, namespaces):
-    """The command line that runs `command` in a sandbox; folder: an empty one, to build the new root on."""
-    settings = {"root": str(folder) if namespaces else None, "visible": [str(path) for path in visible]}
+def wrapped(command, folder, visible, namespaces, hidden=()):
+    """The command line that runs `command` in a sandbox; folder: an empty one, to build the new root on.
+
+    hidden: folders that are empty in it, even where they lie inside a visible one.
+    """
+    settings = {"root": str(folder) if namespaces else None}
+    settings |= {"visible": [*map(str, visible)], "hidden": [*map(str, hidden)]}
     start = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), json.dumps(settings)]
     return [*(UNSHARE if namespaces else []), *start, *command]
 
@@ -106,6 +110,9 @@ def enter(settings):
     # the longest first: a folder inside a visible one is visible with it
     for path in sorted(settings["visible"], key=len):
         show(path, root)
+    for path in settings["hidden"]:
+        if Path(f"{root}{path}").is_dir():
+            mount("tmpfs", f"{root}{path}", "tmpfs", RDONLY | NOSUID | NODEV, "size=4k")
     Path(root, "proc").mkdir()
     mount("proc", Path(root, "proc"), "proc", NOSUID | NODEV | NOEXEC)
     libc = ctypes.CDLL(None, use_errno=True)

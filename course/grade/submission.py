@@ -98,6 +98,11 @@ def examined(book, reference, readings, used, limits, result):
                     if time.monotonic() > end:
                         result["notes"].append(f"stopped after {limits.run_seconds:g} seconds")
                         break
+                    if failed := both.rehearsal[exercise.id]["failed"]:
+                        result["status"] = "not graded"
+                        note = f"exercise {exercise.id}: the reference itself fails here: {failed[0]}"
+                        result["notes"].append(note[:300])
+                        continue
                     found, killed = likeliest(both, exercise, readings[exercise.id], limits)
                     records += found
                     if killed:

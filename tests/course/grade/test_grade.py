@@ -537,6 +537,11 @@ def test_a_reference_that_fails_here_is_not_graded_by(tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "TRIALS", tmp_path)
     with pytest.raises(SystemExit, match="the reference itself does not earn all points here: check-98-1-01"):
         batch.verified("98", "98_exam", json.dumps(book).encode())
+    content = json.dumps(answered(RIGHT)).encode()
+    result = submission.grade(content, json.dumps(book).encode(), LIMITS)  # nor is a student told so
+    assert result["status"] == "not graded"
+    assert "exercise 98.1: the reference itself fails here" in result["notes"][0]
+    assert points(result) == [0, 2]
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,12 @@ def test_whoever_reads_too_long_is_ended(monkeypatch):
     assert points(grade(answered(RIGHT))) == [3, 2]  # and the next one is read
 
 
+def test_a_reader_that_the_machine_killed_is_started_again():
+    assert points(grade(answered(RIGHT))) == [3, 2]
+    reading.side().close()
+    assert points(grade(answered(RIGHT))) == [3, 2]
+
+
 @pytest.fixture(scope="module")
 def term(tmp_path_factory):
     """The class of `make term` on the small notebook, without those who only take time."""

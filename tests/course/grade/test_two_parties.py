@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from course.grade import codec, sandbox, submission
+from course.grade import codec, plan, sandbox, submission
 from course.notebooks import ROOT
 from tests.course.grade.test_grade import LIMITS, answered, by_id, inside, points, reference, told
 
@@ -41,6 +41,27 @@ root, found = {str(ROOT)!r}, []
 found += sorted(set(os.listdir(root)) - {{"helpers", "course", "data", "pyproject.toml", ".venv"}})
 found += [name for name in ("/home", "/var", "/root/.ssh", "/root/.bash_history") if os.path.exists(name)]"""
     assert seen(lines) == "[]"
+
+
+@isolated
+def test_the_notebooks_are_hidden_where_the_course_lies_inside_a_visible_folder(monkeypatch):
+    monkeypatch.setattr(plan, "visible_paths", lambda seen=plan.visible_paths: [*seen(), ROOT])
+    book = reference()
+    by_id(book)["code-98-01"].source = "SEED = 12345"  # another pair of processes than for the other tests
+    lines = f"""import os
+found = [name for name in ("notebooks", "tests", "build") if os.listdir(os.path.join({str(ROOT)!r}, name))]
+found += [] if os.path.exists(os.path.join({str(ROOT)!r}, "README.md")) else ["not visible at all"]
+raise ValueError(f"found {{found}}")"""
+    assert told(grade(inside(lines), book))[0] == "raised ValueError: found []"
+
+
+@isolated
+def test_its_environment_tells_nothing(monkeypatch):
+    monkeypatch.setenv("SECRET_OF_THE_GRADER", "1")
+    book = reference()
+    by_id(book)["code-98-01"].source = "SEED = 54321"
+    lines = "import os\nraise ValueError(f\"found {[name for name in os.environ if 'SECRET' in name]}\")"
+    assert told(grade(inside(lines), book))[0] == "raised ValueError: found []"
 
 
 @isolated
