@@ -39,7 +39,7 @@ DOCUMENTS = {
     "changelog": "CHANGELOG.md",
 }
 # the series, and the picture that stands for each on the start page: a notebook and which of its pictures
-PICTURES = {"1_wholesale": ("12", 0), "2_qm7": ("24", 0), "3_leaves": ("35", 1), "4_own": ("41", 0)}
+PICTURES = {"1_wholesale": ("12", 0), "2_qm7": ("24", 0), "3_leaves": ("36", 0), "4_own": ("41", 0)}
 ROW = re.compile(r"^\| \[([^\]]+)\]\((notebooks/[^)]+)\) \|(.+)\|$", re.MULTILINE)
 SERIES = re.compile(r"^\| \*\*(\d [^*:]+)", re.MULTILINE)
 
