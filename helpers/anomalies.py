@@ -86,41 +86,50 @@ def neighbour_relevance(X, gamma):
     return relevance
 
 
-def feature_relevance(X, gamma):
+def _blocks(X, rows, copies=1):
+    """Index arrays that together are `rows` (None: all rows of X), each small enough for the cache."""
+    rows = np.arange(len(X)) if rows is None else np.atleast_1d(rows)
+    if not len(rows) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= len(X):
+        raise ValueError(f"rows: {rows.tolist()!r} is not allowed; allowed are row numbers 0 to {len(X) - 1}")
+    return [rows[block] for block in row_blocks(len(X), copies, len(rows))]
+
+
+def feature_relevance(X, gamma, rows=None):
     """Return R (n, d): R[j, i] = sum_k (x_ki - x_ji)^2 / z_jk R_jk, the part of score y_j due to feature i.
 
     Squared distance; each row sums to y_j (conservation, 1e-10); a copy (z = 0) shares evenly over features.
+    rows: only these row numbers j, each against all rows of X; R has one row for each of them.
     Source: Kauffmann et al. 2020.
     """
     X, gamma = data_matrix(X), positive("gamma", gamma)
-    relevance = np.empty(X.shape)
-    for rows in row_blocks(len(X)):
-        z = distances_to_others(X, rows)
+    found = []
+    for block in _blocks(X, rows):
+        z = distances_to_others(X, block)
         y, per_distance = softmin(z, gamma, len(X) - 1)
         per_distance *= y[:, None]
         copies = z < 1e-200
         evenly = (per_distance * copies).sum(axis=1, keepdims=True) / X.shape[1]
         np.divide(per_distance, z, out=per_distance, where=~copies)
         per_distance[copies] = 0
-        for i in range(X.shape[1]):
-            gap = np.subtract.outer(X[rows, i], X[:, i])
-            relevance[rows, i] = np.einsum("jk,jk,jk->j", per_distance, gap, gap)
-        relevance[rows] += evenly
-    return relevance
+        gaps = (np.subtract.outer(X[block, i], X[:, i]) for i in range(X.shape[1]))
+        parts = [np.einsum("jk,jk,jk->j", per_distance, gap, gap) for gap in gaps]  # d arrays (b,)
+        found.append(evenly + np.column_stack(parts))
+    return np.concatenate(found)
 
 
 def _coalition_values(X, rows, gamma):
     """v (b, 2^d): the softmin score on each coalition of features; bit i of the column says that i is in it.
 
-    exp(-gamma z_S) is a product over the features in S, so 2^d coalitions cost d exponentials per pair and
-    one multiplication each. Where a row's sum underflows, its coalition is computed again with the shift.
+    rows (b,): row numbers. exp(-gamma z_S) is a product over the features in S, so 2^d coalitions cost d
+    exponentials per pair and one multiplication each. Where a row's sum underflows, its coalition is computed
+    again with the shift.
     """
     count, d = len(X) - 1, X.shape[1]
     gaps = [np.subtract.outer(X[rows, i], X[:, i]) ** 2 for i in range(d)]
     factors = [np.exp(-gamma * gap) for gap in gaps]
     for factor in factors:
-        factor[np.arange(len(factor)), np.arange(rows.start, rows.stop)] = 0
-    total = np.empty((rows.stop - rows.start, 2**d))
+        factor[np.arange(len(rows)), rows] = 0
+    total = np.empty((len(rows), 2**d))
     total[:, 0] = count
 
     def add(product, coalition, first):
@@ -136,16 +145,17 @@ def _coalition_values(X, rows, gamma):
     for coalition in np.flatnonzero((total < 1e-200).any(axis=0)):
         lone = np.flatnonzero(total[:, coalition] < 1e-200)
         z = sum(gaps[i][lone] for i in range(d) if coalition >> i & 1)
-        z[np.arange(len(lone)), rows.start + lone] = np.inf
+        z[np.arange(len(lone)), rows[lone]] = np.inf
         v[lone, coalition] = softmin(z, gamma, count)[0]
     return v
 
 
-def shapley_values(X, gamma):
+def shapley_values(X, gamma, rows=None):
     """Return (n, d) exact Shapley values of the game v_j(S) = softmin score of row j on the features in S.
 
     z is the squared distance over the features in S alone; v(empty) = 0, since all distances are then 0; so
-    each row sums to y_j (efficiency, 1e-12). All 2^d coalitions are visited, d <= 12. Source: Shapley 1953.
+    each row sums to y_j (efficiency, 1e-12). All 2^d coalitions are visited, d <= 12. rows: only these row
+    numbers j, each against all rows of X. Source: Shapley 1953.
     """
     X, gamma = data_matrix(X), positive("gamma", gamma)
     d = X.shape[1]
@@ -158,7 +168,7 @@ def shapley_values(X, gamma):
         without = np.where(member, size - 1, size)
         share = np.array([1 / (d * comb(d - 1, s)) if 0 <= s < d else 0 for s in without])
         weight[:, i] = np.where(member, share, -share)
-    parts = [_coalition_values(X, rows, gamma) @ weight for rows in row_blocks(len(X), copies=2)]
+    parts = [_coalition_values(X, block, gamma) @ weight for block in _blocks(X, rows, copies=2)]
     return np.concatenate(parts)
 
 

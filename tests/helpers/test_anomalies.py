@@ -195,6 +195,15 @@ def test_shapley_axioms_null_player_and_symmetry():
     np.testing.assert_allclose(null[:, 1], 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("explain", [anomalies.feature_relevance, anomalies.shapley_values])
+@pytest.mark.parametrize("gamma", [0.3, 300.0])
+def test_some_rows_alone_get_what_they_get_among_all(X, explain, gamma):
+    np.testing.assert_allclose(explain(X, gamma, rows=[9, 0, 3]), explain(X, gamma)[[9, 0, 3]], rtol=1e-12)
+    for rows in ([], [0.5], [-1], [len(X)], "first"):
+        with pytest.raises(ValueError, match="rows: .*allowed are row numbers 0 to"):
+            explain(X, gamma, rows=rows)
+
+
 # --- resampling -------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("gamma", [0.1, 1.5, 400.0])
 @pytest.mark.parametrize(("replace", "keep"), [(True, False), (False, False), (True, True)])
