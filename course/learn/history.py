@@ -35,11 +35,13 @@ def watch(shell):
 
     def note(result):
         info = result.info
-        if info and info.raw_cell and info.cell_id:
+        if info and info.raw_cell:
             number = result.execution_count or 0
             code = shell.transform_cell(info.raw_cell)
             name = shell.compile.get_code_name(info.raw_cell, code, number)
-            RAN.append(Run(info.cell_id, info.raw_cell, number, result.success, time.time(), name))
+            # VS Code gives cells addresses of its own: then only what ran is known, not where it stands
+            cell = "" if ":" in (info.cell_id or ":") else info.cell_id
+            RAN.append(Run(cell, info.raw_cell, number, result.success, time.time(), name))
 
     shell.events.register("post_run_cell", note)
 
@@ -63,11 +65,11 @@ def origin(name, namespace):
 def changers(names, lesson):
     """{name: Run} of names of the lesson that something else has changed since the lesson set them.
 
-    lesson: {cell id: source} of the lesson's own cells. A run of such a cell as it was given sets its names.
+    lesson: the sources of the lesson's own cells. A run of such a cell as it was given sets its names.
     """
     found = {}
     for run in RAN:
-        given = run.cell in lesson and contract.same_code(run.source, lesson[run.cell])
+        given = any(contract.same_code(run.source, source) for source in lesson)
         for name in names & set_by(run.source):
             if not given:
                 found[name] = run

@@ -85,7 +85,7 @@ def where_from(found, exercise, asked, namespace, latest):
         return
     run = max(sources.values(), key=lambda run: run.when)
     found.ran = str(run)
-    if run.cell != exercise.cell:
+    if run.cell and run.cell != exercise.cell:
         found.notes.append(f"{', '.join(asked)}: taken from a cell of your own, run at {run}")
     elif latest and latest is not run and not contract.same_code(latest.source, run.source):
         found.stale = True
@@ -103,7 +103,7 @@ def overwritten(book, exercise):
     while more := set().union(*(one.later for one in known.values() if one.binds & needed)) - needed:
         needed |= more
     of_lesson = set().union(*(one.binds for one in known.values())) - set(contract.defined(exercise.source))
-    for name, run in history.changers(needed & of_lesson, lesson).items():
+    for name, run in history.changers(needed & of_lesson, lesson.values()).items():
         home = next(cell for cell in book.cells if cell.id in lesson and name in known[cell.id].binds)
         again = history.called(home.source, history.heading_above(book, home))
         yield CHANGED.format(name=name, run=run, again=again)
@@ -135,10 +135,10 @@ def handed_in(book, exercise, saved, asked, namespace, found):
 
 def lost_helpers(book, run, parts, namespace):
     """What an answer uses and a cell gave that is not in the file any more, or only changed."""
-    lesson = {cell.id for cell in book.cells}
+    lesson = [cell.source for cell in book.cells if cell.cell_type == "code"]
     for name in sorted(slicing.names(run.source).loads):
         helper = history.origin(name, namespace)
-        if helper and helper.cell not in lesson and not any(helper.source.strip() in part for part in parts):
+        if helper and not any(helper.source.strip() in part for part in (*parts, *lesson)):
             yield f"{name} comes from what ran at {helper}; the saved file has no such cell and will miss it."
 
 

@@ -118,7 +118,7 @@ def prepare(folder=WORK):
         yield f'  to run them: make all DATA=sample NB="{missing}"; then make learn DATA=sample again'
     done, said = release.release(known, folder, safe=True)
     count = {what: sum(one == what for one in done.values()) for what in done.values()}
-    yield f"{folder.name}/: " + (", ".join(f"{n} {what}" for what, n in count.items()) or "no lesson yet")
+    yield f"{folder.name}/: " + (", ".join(f"{n} {what}" for what, n in count.items()) or "no lesson added")
     yield from (f"  {line}" for line in said)
     for name, what in done.items():
         try:

@@ -226,6 +226,15 @@ def test_a_name_of_the_lesson_that_was_overwritten_is_named(book, shell, cell, t
     assert "no longer what the lesson made" not in verdict.text(stands(book, shell))
 
 
+def test_an_editor_with_other_cell_ids_raises_no_false_alarm(book, shell):
+    book.cells.insert(2, code("value = 8.0", "code-99-01"))
+    shell.run("value = 8.0", "vscode-notebook-cell:/99.ipynb#W0")
+    shell.run("def halve(x):\n    return x", "vscode-notebook-cell:/99.ipynb#W1")
+    saved = saved_with(book, exercise_99_1="def halve(x):\n    return x")
+    found = stands(book, shell, saved)
+    assert (found["notes"], found["ran"], found["stale"]) == ([], "[2]", False)
+
+
 def test_an_array_of_the_lesson_that_was_written_into_is_named(book, shell):
     book.cells.insert(2, code("value = np.array([8.0])", "code-99-01"))
     shell.user_ns["np"] = np

@@ -256,7 +256,7 @@ def test_the_sample_on_a_fresh_clone_says_what_to_run(tmp_path, monkeypatch):
     lines = list(start.prepare(tmp_path / "work"))
     assert "have not run on it yet: 11 12" in lines[0]
     assert "make all DATA=sample NB=" in lines[1]
-    assert lines[2:] == ["work/: no lesson yet"]
+    assert lines[2:] == ["work/: no lesson added"]
     table = nbformat.read(tmp_path / "work" / start.START, 4).cells[1].outputs[0].data["text/markdown"]
     assert "not here yet: make all NB=12" in table
     assert "](1_wholesale" not in table  # no link that leads nowhere
