@@ -113,7 +113,9 @@ def load_xyz(paths, unit="angstrom"):
         raise ValueError(f"unit: {unit!r} is not known; allowed are 'angstrom' and 'bohr'")
     frames = [frame for path in ([paths] if isinstance(paths, (str, Path)) else paths)
               for frame in _xyz_frames(Path(path))]
-    width = max((len(frame) for frame in frames), default=0)
+    if not frames:
+        raise ValueError(f"paths: '{paths}' holds no molecule; allowed are .xyz files of at least one")
+    width = max(len(frame) for frame in frames)
     coordinates, charges = np.zeros((len(frames), width, 3)), np.zeros((len(frames), width), int)
     for row, frame in enumerate(frames):
         charges[row, :len(frame)] = [atom[0] for atom in frame]

@@ -57,7 +57,11 @@ def chosen_parameters(path, pairs):
             raise SystemExit(f"{name}: notebook {path.stem[:2]} has no such parameter; allowed are "
                              f"{', '.join(sorted(set(known) - {'PATH'}))}")
     is_text = {name: found["default"][:1] in ("'", '"') for name, found in known.items()}
-    return {name: value if is_text[name] else typed(value) for name, value in chosen.items()}
+    typed_ones = {name: value if is_text[name] else typed(value) for name, value in chosen.items()}
+    for name, value in typed_ones.items():
+        if not is_text[name] and not isinstance(value, (int, float)):
+            raise SystemExit(f"{name}={value}: must be a number")
+    return typed_ones
 
 
 def report(number, given, parameters=()):

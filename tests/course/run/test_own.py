@@ -48,6 +48,7 @@ def test_a_table_gives_a_report_of_one_file(table, build):
 
 @pytest.mark.parametrize(("number", "parameters", "says"), [
     ("12", [], "^NB=12: works on the course's data alone; allowed are the numbers from 41 on$"),
+    ("41", ["MOST=many"], "^MOST=many: must be a number$"),
     ("41", ["CLASS=a"], "^CLASS: notebook 41 has no such parameter; allowed are .*, MOST, SEED, TARGET$"),
 ])
 def test_what_cannot_be_asked_is_one_line(number, parameters, says, table, build):
