@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from course import contract
 from course.grade import collect, exchange, gradebook, plan, reading, report, sandbox, submission
-from course.notebooks import BUILD, ROOT, all_checked
+from course.notebooks import BUILD, ROOT, all_checked, lessons
 
 REPORTS, TRIALS = BUILD / "reports", BUILD / "trials"
 LEAST = 3_500  # MB for one submission at a time: both sides and what they compute
@@ -201,7 +201,7 @@ def grade_class(submissions, reports, options=None, paths=None, limits=None):
 
     paths: the reference notebooks (the course's); limits: skip the trial run of each reference and use these.
     """
-    options, known = options or Options(), references(paths or all_checked())
+    options, known = options or Options(), references(paths or lessons(all_checked()))
     with tempfile.TemporaryDirectory(prefix="course-zips-") as unpacked:
         students = collect.collect(submissions, Path(unpacked))
         if options.roster:

@@ -16,10 +16,10 @@ from course import contract
 from course.grade import plan, slicing, submission
 from course.grade.conform import conform
 from course.learn import judge
-from course.notebooks import all_notebooks, find_checked
+from course.notebooks import find_checked, lessons
 
 LIMITS = {"seconds": 60, "run_seconds": 900}
-NUMBERS = [path.name[:2] for path in all_notebooks()]
+NUMBERS = [path.name[:2] for path in lessons()]
 EACH = """
 def _each(value, change):
     if type(value) in (tuple, list) and any(hasattr(one, "__len__") for one in value):

@@ -11,11 +11,11 @@ import pytest
 
 from course import contract
 from course.grade import slicing, submission
-from course.notebooks import NOTEBOOKS, all_notebooks, find_checked
+from course.notebooks import NOTEBOOKS, find_checked, lessons
 from tests.course.grade.wrong import rounds, wrong_answers
 
 LIMITS = {"seconds": 120, "run_seconds": 900}
-NUMBERS = [path.name[:2] for path in all_notebooks()]
+NUMBERS = [path.name[:2] for path in lessons()]
 ROUNDS = [(number, place) for number in NUMBERS for place in range(len(rounds(number)))]
 
 
