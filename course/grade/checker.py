@@ -18,9 +18,9 @@ import warnings
 
 from course.check.compare import agree, rules_of
 from course.grade import lesson
-from course.grade.codec import describe, receive, send
-from course.grade.codec import take as take_in
+from course.grade.codec import describe
 from course.grade.remote import Reference, Session
+from course.grade.wire import receive, send, take
 
 LONGEST_PRINT, SHOWN = 200_000, 4_000
 MEMORY = 3000  # MB for decoding and comparing, beside the lesson
@@ -86,7 +86,7 @@ def examine(step, namespace, results, control):
     exec(step["imports"], namespace)
     checks = {check["check"]: check for check in step["checks"]}
     while True:
-        message, sockets = take_in(control)
+        message, sockets = take(control)
         job = json.loads(message)
         signal.alarm(int(job["seconds"]) + 5)  # ends this process, whatever it is busy with
         session = Session(sockets[0], job["seconds"], reference, job["changing"])

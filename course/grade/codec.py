@@ -11,10 +11,7 @@ import io
 import itertools
 import json
 import math
-import select
-import socket
 import struct
-import time
 
 import numpy as np
 
@@ -222,43 +219,3 @@ def failure(name, text):
 def printable(text):
     """A text that can be sent on: half of a surrogate pair would stop a message or a file."""
     return text.encode("utf-8", "replace").decode()
-
-
-def send(connection, message):
-    connection.sendall(struct.pack("<Q", len(message)) + message)
-
-
-def receive(connection, end=None, largest=LARGEST_MESSAGE):
-    """One message; raises EOFError where the other side is gone, TimeoutError after `end`."""
-
-    def exactly(count):
-        content = bytearray()
-        while len(content) < count:
-            left = None if end is None else end - time.monotonic()
-            if left is not None and (left <= 0 or not select.select([connection], [], [], left)[0]):
-                raise TimeoutError
-            part = connection.recv(min(count - len(content), 2**20))
-            if not part:
-                raise EOFError
-            content += part
-        return bytes(content)
-
-    (length,) = struct.unpack("<Q", exactly(8))
-    if length > largest:
-        raise EOFError
-    return exactly(length)
-
-
-def hand(connection, message, sockets=()):
-    """Send a trusted message together with open sockets."""
-    socket.send_fds(connection, [b"+"], [one.fileno() for one in sockets])
-    send(connection, message)
-
-
-def take(connection, end=None):
-    """(message, [sockets]) of a `hand`; raises EOFError where the other side is gone."""
-    sign, numbers, _, _ = socket.recv_fds(connection, 1, 4)
-    if not sign:
-        raise EOFError
-    return receive(connection, end), [socket.socket(fileno=number) for number in numbers]
-

@@ -13,7 +13,7 @@ import secrets
 
 from course.grade import exchange, overview, report
 
-MANUAL, NAMES = "manual.csv", "names.csv"
+MANUAL, NAMES, TABLES = "manual.csv", "names.csv", (".csv", ".html")
 
 
 def earlier(folder, names):
@@ -22,13 +22,16 @@ def earlier(folder, names):
     for path in sorted(folder.glob("*/report.json")):
         with contextlib.suppress(OSError, ValueError, KeyError):
             results = json.loads(path.read_text(encoding="utf-8"))["notebooks"]
-            found[owners.get(path.parent.name, path.parent.name)] = results
+            name = path.parent.name
+            name = name[:-1] if name.removesuffix("_").endswith(TABLES) else name
+            found[owners.get(name, name)] = results
     return found
 
 
 def folder_of(folder, student):
+    """Where a student's files are, whatever the student is called: never where a table of ours is."""
     name = student.replace("/", "_").lstrip(".") or "_"
-    return folder / (f"{name}_" if (folder / name).is_file() or name == report.CLASS else name)
+    return folder / (f"{name}_" if name.endswith(TABLES) else name)
 
 
 def added(old, notebook, new, only=()):

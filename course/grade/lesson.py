@@ -15,8 +15,8 @@ import time
 import types
 from pathlib import Path
 
-from course.grade.codec import describe, receive, send
-from course.grade.codec import take as take_in
+from course.grade.codec import describe
+from course.grade.wire import receive, send, take
 
 
 def main(serve):
@@ -92,7 +92,7 @@ def copies(control, work):
     """Fork work(message, sockets) for every message that comes, until nobody is left who could send one."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        message, sockets = take_in(control)
+        message, sockets = take(control)
         if os.fork() == 0:
             die_with_parent()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -19,7 +19,7 @@ import threading
 import time
 
 from course.grade import plan, sandbox
-from course.grade.codec import hand, receive, send
+from course.grade.wire import hand, receive, send
 from course.notebooks import ROOT
 
 BOOT = "import importlib, sys; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).main()"

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import io
+import itertools
 import json
 import re
 import signal
@@ -24,7 +25,7 @@ from nbformat import NotebookNode
 
 from course import contract
 from course.grade import lesson, pair, plan, sandbox, slicing
-from course.grade.codec import hand, receive, send
+from course.grade.wire import hand, receive, send
 
 LARGEST_NOTEBOOK, LONGEST_CELL, MOST_CELLS = 64 * 2**20, 100_000, 5_000
 TOO_LONG = "# a cell of"
@@ -124,7 +125,10 @@ def answers(content, reference):
     lesson_names = set().union(*(names(source).binds for source in lesson_cells))
     for one in exercises:
         beside = [cell for cell in own if claimed(cell) != one.id]
-        readings = [[*needed(source, beside, lesson_names), source] for source in found[one.id]]
+        readings = []
+        for theirs, source in itertools.product((lesson_names, set()), found[one.id]):
+            sources = [*needed(source, beside, theirs), source]
+            readings += [sources] if sources not in readings else []
         result["given"][one.id] = {"note": first[one.id].note, "readings": readings}
         if readings and not first[one.id].attempted:
             result["given"][one.id]["note"] = "the answer stands in a cell of its own"
@@ -157,7 +161,7 @@ def candidates(exercise, first, code, own):
 def needed(source, cells, lesson_names):
     """The sources of the other cells that a source needs, by the names that it loads, in their order.
 
-    What the lesson defines is the lesson's: a student's experiment with the same name does not count.
+    What the lesson defines is the lesson's: a student's experiment with the same name comes second.
     """
     wanted, given, chosen, before = names(source).loads, set(), set(), None
     others = [one for one in cells if one.source != source]

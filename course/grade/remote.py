@@ -17,8 +17,9 @@ import types
 
 import numpy as np
 
-from course.grade.codec import decode, failure, receive, send
+from course.grade.codec import decode, failure
 from course.grade.conform import conform, plain
+from course.grade.wire import receive, send
 
 
 class Ended(RuntimeError):

@@ -26,7 +26,8 @@ import numpy as np
 import psutil
 
 from course.grade import lesson, sandbox
-from course.grade.codec import describe, encode, receive, send
+from course.grade.codec import describe, encode
+from course.grade.wire import receive, send
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, range, types.FunctionType)
 TICK = 0.2

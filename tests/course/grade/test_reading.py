@@ -35,6 +35,7 @@ def with_cells(first, *sources, place=None):
         with_cells("def twice(x):\n    return reduce(max, [x + x])", "from functools import reduce"),
         with_cells("def twice(x):\n    return op.add(x, x)", "import operator as op", place=2),
         with_cells(USES, "def add(a, b):\n    return plus(a, b)", "def plus(a, b):\n    return a + b"),
+        with_cells("def twice(x):\n    return values(x)", "def values(x):\n    return 2 * x"),
         with_cells(None, RIGHT),
         with_cells(None, RIGHT, "print(twice(3))"),
         with_cells("def twice(x):\n    return 7", "def twice(x):\n    return 8", RIGHT),
@@ -42,7 +43,7 @@ def with_cells(first, *sources, place=None):
         with_cells(RIGHT, "values = 'an experiment'"),
         with_cells(RIGHT, "while True: pass"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_stands_in_other_cells_counts(book):
     assert points(grade(book)) == [3, 2]
