@@ -15,6 +15,7 @@ from helpers.molecules import (
     in_blocks,
     neighbour_list,
     pairs,
+    refuse_angstrom,
     triple_sums,
     triples,
 )
@@ -61,12 +62,13 @@ def coulomb_matrices(molecules, form="sorted"):
 
     molecules: has coordinates (bohr) and charges. form: "plain" (atoms as they come), "sorted" (rows and
     columns by falling row norm) or "spectrum" (n, a), eigenvalues by falling size. Source: Rupp et al., PRL
-    108, 058301 (2012), eq. 1. Raises ValueError like `pairs`, and for another form.
+    108, 058301 (2012), eq. 1. Raises ValueError like `pairs`, for angstrom, and for another form.
     """
     if form not in ("plain", "sorted", "spectrum"):
         raise ValueError(f"form: {form!r} is not known; allowed are 'plain', 'sorted' and 'spectrum'")
     charges = np.asarray(molecules.charges, dtype=float)
     all_pairs = pairs(molecules.coordinates, molecules.charges)
+    refuse_angstrom(all_pairs)
     matrices = np.zeros((*charges.shape, charges.shape[1]))
     row, i, j = all_pairs.molecule, all_pairs.first, all_pairs.second
     matrices[row, i, j] = matrices[row, j, i] = charges[row, i] * charges[row, j] / all_pairs.distance
@@ -85,9 +87,10 @@ def bag_of_bonds(molecules):
     """Return (n, d): 0.5 Z^2.4 by element, then Z_i Z_j / r by pair type, each bag sorted, padded with 0.
 
     molecules: has coordinates (bohr) and charges; d follows from the largest bags in `molecules`. Source:
-    Hansen et al., J. Phys. Chem. Lett. 6, 2326 (2015). Raises ValueError like `pairs`.
+    Hansen et al., J. Phys. Chem. Lett. 6, 2326 (2015). Raises ValueError like `pairs`, and for angstrom.
     """
     all_pairs, (row, atom) = pairs(molecules.coordinates, molecules.charges), np.nonzero(molecules.charges)
+    refuse_angstrom(all_pairs)
     charge = np.asarray(molecules.charges)
     bag = np.concatenate([elements(charge)[row, atom], len(ELEMENTS) + all_pairs.kind])
     value = np.concatenate([0.5 * charge[row, atom] ** 2.4, charge[all_pairs.molecule, all_pairs.first]

@@ -1,10 +1,12 @@
 """Molecules and tables of one's own: .xyz files and their units, separators, decimal signs, encodings."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import datasets
+from helpers import datasets, descriptors
 from helpers import molecules as chemistry
 from helpers.tables import read_table
 
@@ -116,3 +118,27 @@ def test_mixed_codes_and_doubled_columns_are_named():
     doubled = pd.concat([customers(), customers()[["Fresh"]]], axis=1)
     with pytest.raises(ValueError, match="mine: 2 columns are called 'Fresh'; allowed is one"):
         datasets.check_wholesale(doubled, "mine")
+
+
+KNOTS = np.linspace(1.5, 6, 5), np.linspace(-1, 1, 4), np.linspace(1.8, 6, 3)
+
+
+@pytest.mark.parametrize("describe", [
+    lambda some: chemistry.pair_features(some, KNOTS[0], 0.5),
+    lambda some: chemistry.triple_features(some, KNOTS[1], KNOTS[2], 6.0),
+    lambda some: descriptors.environments(some, *KNOTS).features,
+    lambda some: descriptors.coulomb_matrices(some),
+    descriptors.bag_of_bonds,
+])
+def test_every_description_of_a_molecule_refuses_angstrom(tmp_path, describe):
+    found = datasets.load_xyz(xyz(tmp_path, ETHANOL))
+    assert np.isfinite(describe(found)).all()
+    angstrom = dataclasses.replace(found, coordinates=found.coordinates * 0.529177)
+    with pytest.raises(ValueError, match="^coordinates: the nearest atoms are 0.5.* as in angstrom"):
+        describe(angstrom)
+
+
+def test_one_pair_on_top_of_each_other_is_no_unit(tmp_path):
+    found = datasets.load_xyz(xyz(tmp_path, ETHANOL)).coordinates[0]
+    found[-1] = found[-2] + 0.1
+    assert len(chemistry.bonds(found, datasets.load_xyz(xyz(tmp_path, ETHANOL)).charges[0])) >= 8
