@@ -22,7 +22,9 @@ def heading(found):
     unit = "point" if found["possible"] == 1 else "points"
     points = f"{found['points']:g} of {found['possible']:g} {unit} of the visible checks"
     ran = f", as your cell ran at {found['ran']}" if found["ran"] else ""
-    return f"{found['exercise']} {contract.MARKS[found['outcome']]} {found['outcome']}: {points}{ran}"
+    stood = f"{contract.MARKS[found['outcome']]} {found['outcome']}: {points}{ran}"
+    return f"{found['exercise']} – not run since you changed it; before, {stood}" if found["stale"] else (
+        f"{found['exercise']} {stood}")  # fmt: skip
 
 
 def advice_on(found):
@@ -105,7 +107,7 @@ def text(found):
 
 
 def page(found):
-    escape, colour = html.escape, COLOURS[found["outcome"]]
+    escape, colour = html.escape, COLOURS["not attempted" if found["stale"] else found["outcome"]]
     parts = [f"<strong>{escape(heading(found))}</strong>"]
     parts += [f"<p>{escape(note)}</p>" for note in found["notes"]]
     for message, detail, wanted, got in failures(found):

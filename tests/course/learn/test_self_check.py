@@ -139,6 +139,8 @@ def test_a_verdict_says_which_run_it_belongs_to(book, shell):
     found = stands(book, shell, edited)  # changed and saved, but not run
     assert found["stale"]
     assert "Your cell was changed after it ran at [2]" in verdict.text(found)
+    assert verdict.text(found).startswith("99.1 – not run since you changed it; before, ✔ correct: 2 of 2")
+    assert verdict.COLOURS["correct"] not in verdict.page(found)
     assert "Run your cell, then this one again." in verdict.page(found)
     assert not stands(book, shell, edited, after=-5)[
         "stale"
@@ -307,6 +309,18 @@ def test_a_person_can_stop_a_check(book):
 
     found = judge.judged(book, contract.exercises(book)[0], {"halve": halve, "value": 8.0}, None)
     assert "you stopped it" in verdict.text(found)
+
+
+def test_an_open_exercise_is_one_line_and_other_errors_are_whole(book, shell, capsys):
+    shell.set_custom_exc((NotImplementedError,), self_check.briefly)
+    shell.run(contract.exercises(book)[0].source, "exercise-99-1")
+    shell.run("halve(1)", "check")
+    shown = capsys.readouterr()
+    assert shown.err == "exercise 99.1: not attempted; write your answer where it says YOUR CODE HERE\n"
+    assert "Traceback" not in shown.out
+    assert not history.RAN[-1].good
+    shell.run("raise NotImplementedError('later')", "mine")
+    assert "Traceback" in capsys.readouterr().out
 
 
 def test_an_unknown_exercise_is_refused():
