@@ -184,6 +184,10 @@ def show_early(folder):
 
     for path in folder.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
+        if path.name != "search.html":  # the index of all words is needed where one searches
+            text = re.sub(
+                r'<script src="[^"]*(searchtools|language_data|searchindex)\.js"></script>\s*', "", text
+            )
         # only the page's own options are needed at once
         text = re.sub(r'<script src="(?![^"]*documentation_options)', '<script defer src="', text)
         text = re.sub(r'(src="(?:\.\./)*_images/)([^"/]+\.png)"', sized, text)
