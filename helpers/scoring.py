@@ -56,16 +56,38 @@ def auc_interval(scores, labels, groups=None, draws=2000, level=0.95, seed=0):
     Raises ValueError as `auc` does. Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
     """
     scores, labels = _binary(scores, labels)
-    groups = np.arange(len(scores)) if groups is None else np.asarray(groups)
+    drawn = _drawn_auc(_wins(scores, labels), labels, groups, draws, seed)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return auc(scores, labels), float(low), float(high)
+
+
+def auc_difference(scores, others, labels, groups=None, draws=2000, level=0.95, seed=0):
+    """(difference, low, high) of the AUC of two scores of the same rows: `auc_interval` in pairs.
+
+    scores, others: (n,), or (seeds, n) for trainings from several seeds, whose mean AUC is compared: the
+    interval then says what other groups might have given, not what other seeds. Raises ValueError as `auc`.
+    """
+    means = [np.mean([_wins(*_binary(row, labels)) for row in np.atleast_2d(side)], axis=0)
+             for side in (scores, others)]
+    labels, wins = _positive(labels), means[0] - means[1]
+    low, high = np.quantile(_drawn_auc(wins, labels, groups, draws, seed), [(1 - level) / 2, (1 + level) / 2])
+    return float(wins.mean()), float(low), float(high)
+
+
+def _wins(scores, labels):
+    """(positives, negatives): 1 where a positive row scores above a negative one, 0.5 for a tie, else 0."""
+    positive, negative = scores[labels, None], scores[None, ~labels]
+    return (positive > negative) + 0.5 * (positive == negative)
+
+
+def _drawn_auc(wins, labels, groups, draws, seed):
+    """(draws,) mean of wins over pairs of rows, with whole groups resampled within each class."""
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
     generator, weights = np.random.default_rng(seed), []
     for side in (labels, ~labels):
         _, member = np.unique(groups[side], return_inverse=True)
         weights.append(_bootstrap_counts(member.max() + 1, draws, generator)[:, member])
-    positive, negative = scores[labels, None], scores[None, ~labels]
-    wins = (positive > negative) + 0.5 * (positive == negative)
-    drawn = np.einsum("bi,bi->b", weights[0] @ wins, weights[1]) / weights[0].sum(1) / weights[1].sum(1)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return auc(scores, labels), float(low), float(high)
+    return np.einsum("bi,bi->b", weights[0] @ wins, weights[1]) / weights[0].sum(1) / weights[1].sum(1)
 
 
 def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0):

@@ -42,6 +42,33 @@ def test_bad_scores_are_refused(scores, labels, message):
             function(scores, labels)
 
 
+def test_auc_difference_equals_a_plain_paired_bootstrap():
+    rng = np.random.default_rng(3)
+    labels, groups = np.arange(60) % 2 == 0, np.arange(60) // 2 // 3 * 2 + np.arange(60) % 2
+    one, other = rng.normal(size=(2, 60)) + labels, rng.normal(size=(2, 60)) + 0.3 * labels
+    mean_auc = lambda rows, which: np.mean([roc_auc_score(labels[which], row[which]) for row in rows])
+    drawn = []
+    for _ in range(1500):
+        which = np.concatenate([
+            np.flatnonzero(groups == name)
+            for side in (groups[labels], groups[~labels]) for name in rng.choice(np.unique(side), 10)])
+        drawn.append(mean_auc(one, which) - mean_auc(other, which))
+    value, low, high = scoring.auc_difference(one, other, labels, groups)
+    assert value == pytest.approx(mean_auc(one, np.arange(60)) - mean_auc(other, np.arange(60)))
+    np.testing.assert_allclose([low, high], np.quantile(drawn, [0.025, 0.975]), atol=0.02)
+
+
+def test_auc_difference_of_a_score_and_itself_is_nothing_and_of_one_seed_that_of_auc():
+    rng = np.random.default_rng(4)
+    score, labels = rng.normal(size=40), np.arange(40) < 15
+    assert scoring.auc_difference(score, score, labels) == (0, 0, 0)
+    value, low, high = scoring.auc_difference(score, -score, labels)
+    assert value == pytest.approx(2 * scoring.auc(score, labels) - 1)
+    assert low < value < high
+    with pytest.raises(ValueError, match="labels"):
+        scoring.auc_difference(score, score[:-1], labels)
+
+
 def test_auc_interval_equals_a_plain_bootstrap():
     labels = np.repeat([True, False], 40)
     groups = np.arange(80) // 4
