@@ -78,6 +78,8 @@ def class_folders(root):
     formats that Pillow does not read, such as .heic, are counted and named in a warning.
     Raises ValueError where there are fewer than two classes or a class has no photograph.
     """
+    if not Path(root).is_dir():
+        raise ValueError(f"root: '{root}' is no folder; allowed is one that holds a folder for each class")
     visible = lambda folder: [path for path in sorted(folder.iterdir())
                               if not path.name.startswith(".") and path.name != "__MACOSX"]
     files = {folder.name: visible(folder) for folder in visible(Path(root)) if folder.is_dir()}

@@ -85,6 +85,12 @@ def test_photographs_that_pillow_does_not_read_are_counted_and_named(tmp_path):
         images.class_folders(root)
 
 
+def test_a_file_is_no_folder_of_classes(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(ValueError, match="^root: '.*a.jpg' is no folder; allowed is one that holds"):
+        images.class_folders(tmp_path / "a.jpg")
+
+
 def test_the_same_picture_twice_is_found_in_another_size_brightness_and_compression(tmp_path):
     pictures = [photograph(seed) for seed in range(12)]
     pictures.append(ImageOps.autocontrast(pictures[3].resize((300, 200))).point(lambda v: 0.8 * v))
