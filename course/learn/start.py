@@ -117,8 +117,12 @@ def prepare(folder=WORK):
         yield f"the data are the sample, and these lessons have not run on it yet: {missing}"
         yield f'  to run them: make all DATA=sample NB="{missing}"; then make learn DATA=sample again'
     done, said = release.release(known, folder, safe=True)
+    paths = {Path(path.parent.name, path.name).as_posix(): path for path in known}
     count = {what: sum(one == what for one in done.values()) for what in done.values()}
     yield f"{folder.name}/: " + (", ".join(f"{n} {what}" for what, n in count.items()) or "no lesson added")
+    if release.UPDATED in count:
+        names = [Path(name).stem for name, what in done.items() if what == release.UPDATED]
+        yield f"  newer, and you had written nothing in them: {', '.join(names)}"
     yield from (f"  {line}" for line in said)
     for name, what in done.items():
         try:
@@ -127,7 +131,9 @@ def prepare(folder=WORK):
             yield f"  {folder.name}/{name}: {error}; it is kept. Rename it and run this again for a new one"
         else:
             if what == release.BEHIND:
-                yield f"  {name}: yours is kept; rename it and run this again to get the newer one beside it"
+                found = release.changed_since(paths[name], folder)
+                new = f"exercises {', '.join(found)} are" if found else "text is"
+                yield f"  {name}: yours is kept, {new} newer in the course; rename yours to get that one too"
     start_page(folder)
 
 

@@ -251,6 +251,24 @@ def test_a_damaged_copy_is_named_and_the_others_go_on(source, tmp_path, monkeypa
     assert "98_sound" in (folder / start.START).read_text()
 
 
+def test_it_says_what_a_newer_version_changed(source, tmp_path, monkeypatch):
+    other = source.with_name("98_other.ipynb")
+    other.write_bytes(source.read_bytes())
+    monkeypatch.setattr(start, "all_notebooks", lambda: [other, source])
+    monkeypatch.setattr(start, "all_checked", lambda: [other, source])
+    folder = tmp_path / "work"
+    list(start.prepare(folder))
+    change(folder / NAME, "YOUR CODE HERE", "my code")
+    for path in (source, other):
+        change(path, '"6\\n"', '"six\\n"')
+    assert list(start.prepare(folder)) == [
+        "work/: 1 updated, 1 kept, a newer one is there",
+        "  newer, and you had written nothing in them: 98_other",
+        f"  {NAME}: yours is kept, exercises 99.1 are newer in the course; rename yours to get that one too",
+    ]
+    assert "my code" in (folder / NAME).read_text()
+
+
 def test_the_sample_on_a_fresh_clone_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.setattr(start, "all_checked", lambda: [])
     lines = list(start.prepare(tmp_path / "work"))
