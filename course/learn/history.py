@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import re
 import time
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from course import contract
 from course.grade import slicing
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+names_in = functools.cache(slicing.names)  # a student runs the same sources again and again
 RAN = []  # the Runs of this kernel, in order
 
 
@@ -56,7 +58,7 @@ def origin(name, namespace):
     code = getattr(namespace.get(name), "__code__", None)
     for run in reversed(RAN):
         if (code and run.file and code.co_filename == run.file) or (
-            run.good and not code and name in slicing.names(run.source).binds
+            run.good and not code and name in names_in(run.source).binds
         ):
             return run
     return None
@@ -73,14 +75,15 @@ def changers(names, lesson):
         for name in names & set_by(run.source):
             if not given:
                 found[name] = run
-            elif name in slicing.names(run.source).binds:
+            elif name in names_in(run.source).binds:
                 found.pop(name, None)
     return found
 
 
+@functools.cache
 def set_by(source):
     """Names that a source binds, or writes into (`X[0] = 1`), outside functions."""
-    found = set(slicing.names(source).binds)
+    found = set(names_in(source).binds)
     for statement in slicing.statements(TransformerManager().transform_cell(source)):
         with contextlib.suppress(SyntaxError, ValueError):
             body = [node for node in ast.parse(statement).body if not isinstance(node, DEFINITIONS)]
