@@ -64,15 +64,17 @@ def grade(content, reference, limits=None, only=()):
     limits = limits if isinstance(limits, Limits) else Limits(**(limits or {}))
     begin, book = time.monotonic(), plan.opened(reference)
     found = reading.read(content, reference)
-    result = {"status": found["status"], "notes": found["notes"], "seconds": 0.0, "cells": []}
+    result = {"status": found["status"], "notes": found["notes"], "seconds": 0.0, "chosen": {}}
     readings = {name: one["readings"] for name, one in found["given"].items() if not only or name in only}
     used = found["used"]
     records = examined(book, reference, readings, used, limits, result) if any(readings.values()) else []
     checks = {check.cell: check for one in contract.exercises(book) for check in one.checks}
     verdicts = {one["check"]: verdict(one, checks[one["check"]], book, found["defined"]) for one in records}
     result["cells"] = [{"cell": one["check"], "seconds": one["seconds"]} for one in records]
-    noted = {name: (bool(readings.get(name)), one["note"]) for name, one in found["given"].items()}
-    given = {name: contract.Answer("", *attempt) for name, attempt in noted.items()}
+    chosen, given = result.pop("chosen"), {}
+    for name, one in found["given"].items():
+        note = "; ".join(part for part in (one["note"], chosen.get(name)) if part)
+        given[name] = contract.Answer("", bool(readings.get(name)), note)
     result.update(contract.score(book, given, verdicts))
     result["exercises"] = [row for row in result["exercises"] if not only or row["exercise"] in only]
     for check in [check for row in result["exercises"] for check in row["checks"]]:
@@ -103,8 +105,9 @@ def examined(book, reference, readings, used, limits, result):
                         note = f"exercise {exercise.id}: the reference itself fails here: {failed[0]}"
                         result["notes"].append(note[:300])
                         continue
-                    found, killed = likeliest(both, exercise, readings[exercise.id], limits)
+                    found, killed, note = likeliest(both, exercise, readings[exercise.id], limits)
                     records += found
+                    result["chosen"][exercise.id] = note
                     if killed:
                         result["status"] = "not graded"
                         note = f"exercise {exercise.id}: its process was killed twice; look at it"
@@ -118,13 +121,14 @@ def examined(book, reference, readings, used, limits, result):
 
 
 def likeliest(both, exercise, readings, limits):
-    """The records of the reading that earns most, and whether it was killed twice."""
+    """(records of the reading that earns most, whether it was killed twice, a note if not the first)."""
     worth, best = {check.cell: check.points for check in exercise.checks}, None
-    for sources in readings:
+    for place, sources in enumerate(readings, 1):
         records, killed = both.examine(exercise.id, sources, limits)
         points = sum(worth[one["check"]] for one in records if one["passed"])
         if best is None or points > best[0]:
-            best = points, records, killed
+            note = f"of {len(readings)} possible answers number {place} counts" if place > 1 else ""
+            best = points, records, killed, note
         late = any(one["error"] == "TimeoutError" for one in records)
         if killed or late or points == sum(worth.values()):
             break

@@ -62,7 +62,9 @@ def test_of_several_readings_the_one_that_earns_most_counts():
         again = copy.deepcopy(by_id(book)["exercise-98-1"])
         again.id, again.source = f"copy-{len(book.cells)}", source
         book.cells.append(again)
-    assert points(grade(book)) == [3, 2]
+    result = grade(book)
+    assert points(result) == [3, 2]
+    assert "possible answers number" in result["exercises"][0]["note"]
 
 
 def test_one_exercise_can_be_graded_alone():
