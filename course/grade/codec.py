@@ -202,12 +202,12 @@ def describe(error):
         text = str(error).strip()
     except Exception:
         text = ""
-    return kinds[0].__name__, printable(text.splitlines()[0][:300]) if text else ""
+    return kinds[0].__name__, readable(text.splitlines()[0][:300]) if text else ""
 
 
 def failure(name, text):
     """The exception to raise here for one that was raised on the other side."""
-    name, text = printable(str(name)[:40]), printable(str(text)[:300])
+    name, text = readable(str(name)[:40]), readable(str(text)[:300])
     kind = getattr(builtins, name, None)
     try:
         good = isinstance(kind, type) and issubclass(kind, Exception)
@@ -219,3 +219,8 @@ def failure(name, text):
 def printable(text):
     """A text that can be sent on: half of a surrogate pair would stop a message or a file."""
     return text.encode("utf-8", "replace").decode()
+
+
+def readable(text):
+    """One line for people: no control characters, which a terminal would obey and a table would break at."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in printable(text))

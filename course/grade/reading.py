@@ -28,7 +28,7 @@ from course.grade import lesson, pair, plan, sandbox, slicing
 from course.grade.wire import hand, receive, send
 
 LARGEST_NOTEBOOK, LONGEST_CELL, MOST_CELLS = 64 * 2**20, 100_000, 5_000
-TOO_LONG = "# a cell of"
+TOO_LONG = "a cell of"
 SECONDS, MEMORY, READINGS = 20, 1500, 4
 MOST_FILES = 2_000  # in a zip
 
@@ -72,7 +72,7 @@ def decoded(content):
 def read_cell(cell):
     source = cell.get("source", cell.get("input", ""))
     source = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    source = source if len(source) <= LONGEST_CELL else f"{TOO_LONG} {len(source)} characters is not read"
+    source = source if len(source) <= LONGEST_CELL else f"# {TOO_LONG} {len(source)} characters is not read"
     metadata = cell.get("metadata")
     return NotebookNode({
         "cell_type": cell.get("cell_type"),
@@ -117,7 +117,8 @@ def answers(content, reference):
     code = [NotebookNode({**cell, "cell_type": "code"}) for cell in code]
     released = [contract.stub(one.source, one.id) for one in exercises]
     known = released + [cell.source for cell in reference.cells if "exercise" not in contract.tags(cell)]
-    result["notes"] += [cell.source.strip("# ") for cell in code if cell.source.startswith(TOO_LONG)]
+    cut = [re.fullmatch(f"# ({TOO_LONG} \\d+ characters is not read)", cell.source) for cell in code]
+    result["notes"] += [found[1] for found in cut if found]
     own = [cell for cell in code if is_own(cell, known)]
     first = contract.answers(reference, NotebookNode(cells=code))
     found = {one.id: candidates(one, first[one.id], code, own) for one in exercises}

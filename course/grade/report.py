@@ -8,6 +8,7 @@ import re
 
 from course import contract
 from course.grade import exchange
+from course.grade.codec import readable
 
 CLASS = "grades.csv"
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -112,12 +113,6 @@ def total(results):
     return tuple(sum(result[key] for result in results.values()) for key in ("points", "possible"))
 
 
-def readable(name):
-    """A name as text that a terminal may show: no bytes that are none, no control characters."""
-    text = name.encode("utf-8", "replace").decode()
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
-
-
 def write_student(target, student, results, graded):
     """One student's files in a folder of their own. results: adjusted by hand; graded: as they came out."""
     target.mkdir(parents=True, exist_ok=True)
@@ -156,7 +151,7 @@ def write_class(folder, students):
             rows = {row["exercise"]: row for result in results.values() for row in result["exercises"]}
             points, possible = total(results)
             said = [
-                f"{notebook}: {'; '.join([result['status'], *result['notes']])}"
+                f"{notebook}: {'; '.join([result['status'], *map(readable, result['notes'])])}"
                 for notebook, result in sorted(results.items())
                 if result["status"] != "graded" or result["notes"]
             ]

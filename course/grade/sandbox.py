@@ -147,6 +147,8 @@ def private_view(disk):
     Path("/proc/sys/user/max_user_namespaces").write_text("0")  # no way to new power
     with contextlib.suppress(OSError):  # since Linux 6.14 each process namespace has its own limit
         Path("/proc/sys/kernel/pid_max").write_text(str(2 * PROCESSES))
+    # where the grader is root, user 0 here owns the kernel's settings, without any power
+    mount(None, "/proc", None, BIND | REMOUNT | RDONLY | NOSUID | NODEV | NOEXEC)
     libc.sethostname(b"student", 7)
     give_up_privileges()
     header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()

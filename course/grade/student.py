@@ -72,6 +72,7 @@ def start(connection, job, namespace, apart):
         os.setsid()
         if apart:
             sandbox.private_view(job["disk"])
+        lesson.quiet()  # anew: what copies share, a lock on it, say, would carry words from one to another
         lesson.traceable(False)
         worker = os.fork()
         if worker == 0:

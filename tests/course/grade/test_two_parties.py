@@ -56,6 +56,38 @@ raise ValueError(f"found {{found}}")"""
 
 
 @isolated
+def test_it_cannot_open_a_setting_of_the_kernel_for_writing():
+    lines = """import os
+found = []
+for folder, _, names in os.walk("/proc/sys/kernel"):
+    for name in names:
+        try:
+            os.close(os.open(os.path.join(folder, name), os.O_WRONLY))
+            found.append(name)
+        except OSError:
+            pass"""
+    assert seen(lines) == "[]"
+
+
+@isolated
+def test_a_lock_that_one_copy_sets_is_not_seen_by_another():
+    """Locks on an open file stay for as long as anybody has it open; all copies had the same /dev/null."""
+    lines = """import fcntl, os, struct
+found = []
+asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 77, 1, 0)
+for fd in map(int, os.listdir("/proc/self/fd")):
+    try:
+        again = os.open(f"/proc/self/fd/{fd}", os.O_RDWR)
+        kind = struct.unpack("hhqqi4x", fcntl.fcntl(again, 36, asked))[0]  # F_OFD_GETLK
+        found += [fd] if kind != fcntl.F_UNLCK else []
+        fcntl.fcntl(fd, 37, asked)  # F_OFD_SETLK
+    except OSError:
+        pass
+found = found[:1]  # what follows sees its own lock"""
+    assert seen(lines) == seen(lines)
+
+
+@isolated
 def test_its_environment_tells_nothing(monkeypatch):
     monkeypatch.setenv("SECRET_OF_THE_GRADER", "1")
     book = reference()
@@ -374,3 +406,8 @@ def test_harmless_subclasses_cross_as_what_they_are():
         assert codec.decode(codec.encode(value, id), None) == wanted
     for value in (np.matrix([[1.0, 2.0]]), masked, np.arange(3).view(np.recarray)):
         assert type(codec.decode(codec.encode(value, id), None)) is np.ndarray
+
+
+def test_what_it_says_is_one_line_without_signs_that_a_terminal_obeys():
+    result = grade(inside("raise ValueError('a\\x1b[2Jb\\x07c')"))
+    assert told(result)[0] == "raised ValueError: a\ufffd[2Jb\ufffdc"
