@@ -11,6 +11,21 @@ ANY_VALUE = {  # arguments: any seed is as good, blocks are speed, the others on
 }
 
 EQUIVALENT = {  # (module, line, change): reason
+    ("anomalies", "lone = np.flatnonzero(total[:, coalition] < 1e-200)", "1e-200 -> 1.5e-200"):
+        "no sum lies between",
+    ("anomalies", "X[rows, feature[rows]] += 3 * sd[feature[rows]] * rng.choice([-1, 1], count)",
+     "3 * sd[feature[rows]] * rng.choice([-1, 1], count) -> "
+     "3 * sd[feature[rows]] / rng.choice([-1, 1], count)"):
+        "a sign divides as it multiplies",
+    ("heatmaps", "total, count = torch.zeros_like(x[:, 0]), torch.zeros_like(x[0, 0])", "0 -> -1"):
+        "only shape and type are read",
+    ("heatmaps", "upper = torch.autograd.grad(score.sum(), output)[0] * output.detach()", "0 -> -1"):
+        "a tuple of one",
+    ("heatmaps", "pixels, output = kept[0]", "0 -> -1"): "a list of one",
+    ("kernels", "for some in np.array_split(rows, max(1, len(rows) // (8 * block))):",
+     "len(rows) // (8 * block) -> len(rows) / (8 * block)"): "length of a block",
+    ("kernels", "known, lower = lower is not None, cholesky(K, lam) if lower is None else lower",
+     "lower is not None -> lower is None"): "whether a matrix of its own is copied first",
     ("anomalies",
      "rng = np.random.default_rng([seed, PLANTED.index(kind) if kind in PLANTED else 0, repeat])", "0 -> 1"):
         "an unknown kind is refused in the next line",

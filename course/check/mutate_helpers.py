@@ -29,7 +29,7 @@ TESTS = {  # module: the test files that answer for it, the quickest first
     "anomalies": ["anomalies", "planted"], "basis": ["kernels", "molecules"],
     "datasets": ["datasets", "own", "sources"],
     "descriptors": ["kernels"], "files": ["files", "sources", "manifest"], "graphs": ["graphs"],
-    "heatmaps": ["lrp", "heatmaps"], "images": ["images", "networks"], "kernels": ["kernels"],
+    "heatmaps": ["lrp", "heatmaps"], "images": ["images", "networks"], "kernels": ["kernels", "predictor"],
     "lrp": ["lrp", "heatmaps"], "molecules": ["molecules", "kernels"], "networks": ["networks", "lrp"],
     "predictor": ["predictor"],
     "runtime": ["runtime", "umap_cache"], "scoring": ["scoring"], "softmin": ["anomalies", "softmin_tasks"],
@@ -91,7 +91,7 @@ def changes(node):
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not, ast.Invert)):
         found.append(("sign", lambda n: setattr(n, "op", ast.UAdd() if isinstance(n.op, ast.USub) else
                                                _doubled(n))))
-    if isinstance(node, ast.Return) and node.value is not None:
+    if isinstance(node, ast.Return) and ast.unparse(node) not in ("return", "return None"):
         found.append(("return", lambda n: setattr(n, "value", ast.Constant(None))))
     return found
 

@@ -105,6 +105,11 @@ def test_a_new_network_is_the_linear_model_over_atoms():
     assert torch.equal(energies(model, kinds, coordinates), kinds.double())
 
 
+def test_without_energies_of_atoms_a_new_network_says_zero():
+    kinds, filters = torch.tensor([[1, 2, 0]]), torch.rand(1, 3, 12, 3)
+    assert (graphs.EnergyNetwork()(kinds, filters) == 0).all()
+
+
 def test_radial_equals_its_formula():
     r = torch.tensor([[[0.0, 0, 0], [0, 0, 3], [0, 0, 0]]])
     found = graphs.radial(r, torch.tensor([[True, True, False]]), 4, 1.5, 6.0, 7.0)

@@ -316,6 +316,22 @@ def test_guard_black_and_mean_images_give_no_nan(case):
     assert (relevance(network, direction, images)[0] == 0).all()
 
 
+def test_the_box_holds_what_black_and_white_pixels_become():
+    for bound, value in zip(heatmaps.BOX, (0, 255), strict=True):
+        pixel = torch.full((3, 1, 1), value, dtype=torch.uint8)
+        torch.testing.assert_close(bound, networks.preprocess(pixel), rtol=1e-6, atol=1e-4)
+
+
+def test_guard_a_pixel_at_the_edge_of_the_box_behind_positive_weights():
+    """Every sum of the z^B rule is exactly zero there: unguarded it is 0 / 0."""
+    network = small(bias=False)
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    first.weight.data.abs_()
+    images = heatmaps.BOX[0].expand(1, 3, SIDE, SIDE).double()
+    found = relevance(network, direction_for(network, images), images, 0.25, heatmaps.BOX)
+    assert torch.isfinite(found).all()
+
+
 def test_guard_zero_biases_and_a_black_image():
     """All sums are exactly zero: an unguarded z / z_up is 0 / 0."""
     network, images = small(bias=False), torch.zeros(2, 3, SIDE, SIDE).double()

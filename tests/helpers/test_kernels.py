@@ -341,3 +341,12 @@ def test_bad_kernels_are_refused():
         kernels.environment_kernel(X, [0, 1], [1] * 4, 4, 1.0)
     with pytest.raises(ValueError, match="size"):
         kernels.compress(SimpleNamespace(features=X, element=np.zeros(4)), 3)
+
+
+def test_distances_in_a_kernels_own_space():
+    """The distance of feature vectors, and zero where rounding would put it below."""
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(4, 3)), rng.normal(size=(5, 3))
+    found = kernels.squared_distances(x @ y.T, (x * x).sum(1), (y * y).sum(1))
+    np.testing.assert_allclose(found, ((x[:, None] - y) ** 2).sum(-1), rtol=1e-10)
+    assert kernels.squared_distances([[1.0 + 1e-15]], [1.0], [1.0]) == 0
