@@ -29,6 +29,7 @@ DOCUMENTS = {
     "students": "docs/students.md",
     "instructors": "docs/instructors.md",
     "practitioners": "docs/practitioners.md",
+    "examples": "docs/examples.md",
     "authors": "CONTRIBUTING.md",
     "architecture": "docs/architecture.md",
     "net": "docs/net.md",

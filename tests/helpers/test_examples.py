@@ -1,0 +1,34 @@
+"""docs/examples.md: the examples run, and no public function is without one."""
+
+import ast
+import doctest
+import re
+
+import pytest
+
+from helpers.files import ROOT
+
+PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## helpers\.(\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+OWN = {"files", "sources", "figures", "softmin_tasks"}  # serve the course, as the page says
+MODULES = {path.stem for path in (ROOT / "helpers").glob("[a-z]*.py")} - OWN
+
+
+def public(module):
+    tree = ast.parse((ROOT / "helpers" / f"{module}.py").read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
+
+
+@pytest.mark.parametrize("module", sorted(SECTIONS))
+def test_the_examples_run(module):
+    test = doctest.DocTestParser().get_doctest(SECTIONS[module], {}, module, "docs/examples.md", 0)
+    said = []
+    doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert test.examples
+    assert not said, "".join(said)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_every_public_function_has_one(module):
+    missing = {name for name in public(module) if not re.search(rf"\.{name}\(", SECTIONS.get(module, ""))}
+    assert not missing
