@@ -88,8 +88,8 @@ def examine(step, namespace, results, control):
     while True:
         message, sockets = take(control)
         job = json.loads(message)
-        signal.alarm(int(job["seconds"]) + 5)  # ends this process, whatever it is busy with
-        session = Session(sockets[0], job["seconds"], reference, job["changing"])
+        signal.alarm(int(job["seconds"] * job["patience"]) + 5)  # ends this process, whatever it is busy with
+        session = Session(sockets[0], (job["seconds"], job["patience"]), reference, job["changing"])
         record = run_check(checks[job["check"]], namespace, lambda: answer(session, step["names"]))  # noqa: B023
         sockets[0].close()
         signal.alarm(0)

@@ -124,7 +124,7 @@ def limit_memory(megabytes):
 
 
 def limit_time(seconds):
-    limit(resource.RLIMIT_CPU, int(time.process_time() + seconds) + 5)
+    limit(resource.RLIMIT_CPU, int(time.process_time() + seconds) + 2)
 
 
 def limit(kind, value):

@@ -128,6 +128,7 @@ class Pair:
             "sources": sources,
             "isolated": self.isolated,
             "seconds": limits.seconds,
+            "patience": limits.patience,
             "memory": limits.memory,
             "run_memory": limits.run_memory,
             "disk": limits.disk,
@@ -144,7 +145,7 @@ class Pair:
                     run = run or self.open(self.checker, exercise, b"run")
                     record = self.ask(run, exercise, message, (check, changing), limits)
                 except (EOFError, TimeoutError, OSError):
-                    early = time.monotonic() - begin < limits.seconds
+                    early = time.monotonic() - begin < limits.seconds * limits.patience
                     killed = killed or early
                     run = run and run.close()
                     text = f"the result could not be examined in {limits.seconds:g} seconds"
@@ -162,9 +163,10 @@ class Pair:
         near, far = socket.socketpair()
         with near, far:
             self.give(self.student, exercise, message, near)
-            job = {"check": asked[0], "changing": asked[1], "seconds": limits.seconds}
+            job = {"check": asked[0], "changing": asked[1]}
+            job |= {"seconds": limits.seconds, "patience": limits.patience}
             hand(run, json.dumps(job).encode(), [far])
-        return json.loads(receive(run, time.monotonic() + limits.seconds + GRACE))
+        return json.loads(receive(run, time.monotonic() + limits.seconds * limits.patience + GRACE))
 
     def open(self, side, exercise, message):
         near, far = socket.socketpair()

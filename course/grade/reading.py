@@ -12,6 +12,7 @@ import functools
 import io
 import itertools
 import json
+import math
 import re
 import signal
 import socket
@@ -249,6 +250,7 @@ def connection(message):
 
 def asked(what, content, reference=b"", seconds=SECONDS):
     """Yield the messages of the answer to one question; raises Unreadable where reading takes too much."""
+    seconds = math.ceil(seconds * plan.crowding())
     end = time.monotonic() + seconds + 5
     with connection(json.dumps({"what": what, "seconds": seconds}).encode()) as near:
         near.settimeout(seconds)
@@ -267,7 +269,7 @@ def one(what, content, reference=b""):
     try:
         return json.loads(next(asked(what, content, reference)))
     except Unreadable:
-        if time.monotonic() - begin > SECONDS:
+        if time.monotonic() - begin > SECONDS * plan.crowding():
             raise
         return json.loads(next(asked(what, content, reference)))
 

@@ -134,11 +134,14 @@ def restore(state):
 class Session:
     """One check's connection to the student's process, with an end."""
 
-    def __init__(self, connection, seconds, reference, changing=True):
-        """changing: let the student's functions change arguments that the reference leaves alone."""
-        self.connection, self.seconds, self.reference = connection, seconds, reference
+    def __init__(self, connection, limits, reference, changing=True):
+        """limits: seconds, and how many times so long it may take here.
+
+        changing: let the student's functions change arguments that the reference leaves alone.
+        """
+        self.connection, self.seconds, self.reference = connection, limits[0], reference
         self.changing, self.changed = changing, False
-        self.end, self.state, self.functions = time.monotonic() + seconds, None, []
+        self.end, self.state, self.functions = time.monotonic() + limits[0] * limits[1], None, []
 
     def start(self):
         """Let the student's cells run."""
