@@ -222,7 +222,10 @@ def split(folds, k):
 def fold_moments(X, t, folds):
     """Return S (5, d, d) and s (5, d), X^T X and X^T t of each fold: a training set's are sums over folds."""
     X, t = np.asarray(X, dtype=float), np.asarray(t, dtype=float)
-    return np.stack([X[f].T @ X[f] for f in folds]), np.stack([X[f].T @ t[f] for f in folds])
+    S = np.empty((len(folds), X.shape[1], X.shape[1]))
+    for k, fold in enumerate(folds):
+        np.matmul(X[fold].T, X[fold], out=S[k])
+    return S, np.stack([X[f].T @ t[f] for f in folds])
 
 
 def ridge(S, s, lam):
