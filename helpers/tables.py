@@ -111,6 +111,9 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     mostly missing; rows with nothing in them; beyond most_rows a random choice stays. A number that may stand
     for a missing one (-999) is named in its step. Raises ValueError where too little is left.
     """
+    if frame.columns.has_duplicates:
+        raise ValueError(f"frame: two columns are called {frame.columns[frame.columns.duplicated()][0]!r}; "
+                         "allowed are different names")
     unknown = [name for name in leave_out if name not in frame]
     if unknown:
         raise ValueError(f"leave_out: {unknown[0]!r} is no column; allowed are {', '.join(map(str, frame))}")
@@ -142,6 +145,9 @@ def _is_number(values):
 def _why_not(name, values):
     """Why a column says nothing about what is unusual, or ""."""
     present = values.dropna()
+    if pd.api.types.is_complex_dtype(values) or present.map(lambda value: hasattr(value, "__len__")
+                                                            and not isinstance(value, str)).any():
+        return "complex numbers, lists or the like"
     if 2 * len(present) < len(values):
         return f"{len(values) - len(present)} of {len(values)} values are missing"
     if present.nunique() <= 1:
@@ -268,7 +274,8 @@ def _said(value):
         return "missing"
     if isinstance(value, str) or not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
         return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
+    whole = abs(value) < 1e15 and (abs(value) >= 1000 or value == round(value))
+    return f"{value:,.0f}" if whole else f"{value:.3g}"
 
 
 def first_column_stability(prepared, gamma, row, resamples=100, seed=0):

@@ -58,6 +58,7 @@ def test_rows_beyond_the_most_and_rows_with_nothing_are_counted():
 @pytest.mark.parametrize(("frame", "options", "says"), [
     (messy(), {"leave_out": ["age"]}, "leave_out: 'age' is no column; allowed are id, name"),
     (messy(12), {}, "columns and 12 rows are left; needed are at least 1 column and 20 rows"),
+    (pd.DataFrame(np.ones((30, 2)), columns=["a", "a"]), {}, "frame: two columns are called 'a'; allowed"),
     (messy()[["one", "id"]], {}, "0 columns .*column one: one value; column id: counts the rows"),
 ])
 def test_too_little_is_one_line(frame, options, says):
@@ -126,6 +127,8 @@ def test_the_table_of_the_course_needs_no_hand():
     ("customer_id", [7, 3, 9, 21] * 5 + list(range(100, 140)), "names what several rows belong to"),
     ("CustomerID", MIXED, "names the rows"),
     ("paid", MIXED, ""),  # a name that says nothing of the kind
+    ("parts", [[i] for i in range(60)], "complex numbers, lists or the like"),
+    ("wave", MIXED * 1j, "complex numbers, lists or the like"),
     ("day", [20240101 + i % 28 for i in range(60)], "a date"),
     ("price", ["12.5", "3", "<5"] * 20, "numbers mixed with text such as '<5'; leave such cells empty"),
     ("price", [f"{i} EUR" for i in range(60)], MANY % "0 EUR"),
@@ -134,6 +137,14 @@ def test_columns_that_look_like_something_else(name, values, reason):
     frame = pd.DataFrame({"kept": np.random.default_rng(5).normal(size=60), name: values})
     left_out = tables.prepare(frame).left_out
     assert left_out["reason"].tolist() == ([reason] if reason else [])
+
+
+def test_very_large_numbers_are_written_short():
+    frame = pd.DataFrame({"mass": np.random.default_rng(9).normal(5, 1, 40) * 1e30})
+    prepared = tables.prepare(frame)
+    words = tables.explain(frame, prepared, 1.0, 0)["words"][0]
+    assert len(words) < 60
+    assert "e+30" in words
 
 
 def test_a_number_that_stands_for_missing_is_named():
