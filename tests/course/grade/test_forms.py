@@ -22,6 +22,8 @@ LIMITS = {"seconds": 60, "run_seconds": 900}
 NUMBERS = [path.name[:2] for path in lessons()]
 EACH = """
 def _each(value, change):
+    if isinstance(value, (dict, set)):  # has no other form
+        return value
     if type(value) in (tuple, list) and any(hasattr(one, "__len__") for one in value):
         return type(value)(_each(one, change) for one in value)
     return change(value)
