@@ -138,7 +138,7 @@ def test_a_lesson_from_run_all_to_the_next_day(server, page, number, answers, ve
         assert text.startswith(f"{exercise} {outcome}"), text
     assert f"{number}.1" in said(page, "points-so-far")
     page.evaluate(ACTIVATE, f"self-check-{number}-2")
-    page.evaluate("jupyterapp.commands.execute('notebook:move-cursor-up')")
+    page.evaluate("jupyterapp.commands.execute('notebook:move-cursor-down')")
     page.wait_for_timeout(500)
     screenshot(page, f"lesson-{number}")
     page.evaluate("jupyterapp.commands.execute('docmanager:save')")
