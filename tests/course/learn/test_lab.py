@@ -27,7 +27,8 @@ ACTIVATE = f"""id => {{ {NOTEBOOK}
 OUTPUTS = f"""ids => {{ {NOTEBOOK}
     return ids.map(id => book.content.widgets.find(one => one.model.id === id).model.outputs.toJSON()) }}"""
 ANSWERED = f"""id => {{ {NOTEBOOK}
-    return book.content.widgets.find(one => one.model.id === id).model.outputs.length > 0 }}"""
+    const outputs = book.content.widgets.find(one => one.model.id === id).model.outputs.toJSON();
+    return outputs.length > 0 && !JSON.stringify(outputs).includes(': checking ...') }}"""
 CUT = """() => [...document.querySelectorAll('.jp-DirListing-itemText, .jp-DirListing-itemText span')]
     .filter(one => one.scrollWidth > one.clientWidth + 1 && one.clientWidth).map(one => one.textContent)"""
 IDLE = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
