@@ -10,6 +10,7 @@ import struct
 import numpy as np
 import pytest
 
+from course.contract import course, tags
 from course.grade import codec, plan, sandbox, submission
 from course.notebooks import ROOT
 from tests.course.grade.test_grade import LIMITS, answered, by_id, inside, points, reference, told
@@ -406,3 +407,12 @@ def test_harmless_subclasses_cross_as_what_they_are():
 def test_what_it_says_is_one_line_without_signs_that_a_terminal_obeys():
     result = grade(inside("raise ValueError('a\\x1b[2Jb\\x07c')"))
     assert told(result)[0] == "raised ValueError: a\ufffd[2Jb\ufffdc"
+
+
+def test_a_variable_of_the_lesson_that_a_hand_in_changes_is_as_it_was_when_the_check_runs_again():
+    book = reference()
+    hidden = next(one for one in book.cells if course(one).get("for") == "98.1" and "hidden" in tags(one))
+    hidden.source = "assert np.allclose(twice(values), 2 * values)"
+    zeros = "def twice(x):\n    if np.ndim(x):\n        x[...] = 0\n    return 2 * x"
+    result = grade(zeros, book)
+    assert points(result) == [0, 2]
