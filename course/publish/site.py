@@ -213,8 +213,8 @@ try:
 except ModuleNotFoundError:
     import subprocess
 
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "git+https://github.com/{repository}"],
-                   check=True)"""
+    address = "open-the-black-box[course] @ git+https://github.com/{repository}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", address], check=True)"""
 
 
 def write_student_branch(target, notebooks, repository):

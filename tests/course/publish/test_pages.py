@@ -162,7 +162,7 @@ def test_the_branch_of_the_launch_buttons_sets_itself_up(tmp_path, monkeypatch):
     assert called == []
     monkeypatch.setitem(sys.modules, "helpers", None)
     exec(book.cells[1].source, {})
-    assert called[0][-1] == "git+https://github.com/owner/name"
+    assert called[0][-1] == "open-the-black-box[course] @ git+https://github.com/owner/name"
     assert called[0][1:4] == ["-m", "pip", "install"]
 
 
