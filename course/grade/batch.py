@@ -48,8 +48,9 @@ class Options:
 
 
 def references(paths):
-    """{number: (name, bytes)} of the reference notebooks."""
-    return {path.name[:2]: (path.stem, path.read_bytes()) for path in paths}
+    """{number: (name, bytes)} of the reference notebooks that have exercises."""
+    found = {path.name[:2]: (path.stem, path.read_bytes()) for path in paths}
+    return {number: one for number, one in found.items() if contract.exercises(plan.opened(one[1]))}
 
 
 def assign(student, known):

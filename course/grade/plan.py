@@ -21,7 +21,7 @@ from course.notebooks import ROOT
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=64)
 def opened(content):
     """A reference notebook from its bytes; shared, so nobody changes it."""
     return nbformat.reads(content.decode(), as_version=4)

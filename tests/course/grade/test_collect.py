@@ -144,6 +144,11 @@ def test_a_platform_gets_its_own_table_back(tmp_path, text, files, column, writt
         assert "not in the roster" in results["alan"]["notes"]
 
 
+def test_lessons_without_exercises_are_nothing_to_grade(tmp_path):
+    bare = put(tmp_path, "97_bare.ipynb", '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    assert batch.references([bare, put(tmp_path, "98_exam.ipynb", json.dumps(reference()))]).keys() == {"98"}
+
+
 def test_a_roster_without_the_columns_says_which(tmp_path):
     with pytest.raises(SystemExit, match="allowed are"):
         exchange.read(put(tmp_path, "roster.csv", "a,b\n1,2\n"))
