@@ -115,10 +115,9 @@ def otter(folder, python, steps):
     """Seconds of `otter run`, two at a time."""
     (folder / "tests").mkdir(parents=True)
     for step in [step for step in steps if "checks" in step]:
-        cases = [
-            {"code": f">>> exec({check['source']!r})\n{check['expected'] or ''}", "points": 1, **OPEN}
-            for check in step["checks"]
-        ]
+        # one case an exercise: a later check may use what an earlier one sets
+        lines = [f">>> exec({check['source']!r})\n{check['expected'] or ''}" for check in step["checks"]]
+        cases = [{"code": "\n".join(lines), "points": len(lines), **OPEN}]
         name = "q" + step["exercise"].replace(".", "_")
         test = {"name": name, "points": None, "suites": [
             {"cases": cases, "scored": True, "setup": "", "teardown": "", "type": "doctest"}]}  # fmt: skip

@@ -277,6 +277,19 @@ def independent(book):
                 yield f"{cell.id}: uses {one} of exercise {name}, where a student copy would stop; do without"
 
 
+def skeleton(book):
+    first = book.cells[0]
+    for wanted in ("**Aim:** ", "After this notebook you can"):
+        if wanted not in first.source:
+            yield f"{first.id}: has no `{wanted.strip()}`; every lesson begins in the same way"
+    titles = [(cell.id, line[3:]) for cell in book.cells if cell.cell_type == "markdown"
+              for line in cell.source.splitlines() if line.startswith("## ")]  # fmt: skip
+    numbers = [f"{count} " for count in range(1, len(titles))] + ["What we found"]
+    for (name, title), start in zip(titles, numbers, strict=True):
+        if not title.startswith(start):
+            yield f"{name}: the section is `## {title}`; write `## {start.strip()}` and what follows"
+
+
 def no_machine(book):
     for cell in book.checked:
         found = re.search(r" at 0x[0-9a-f]+|(?<![\w./])/(root|home|tmp|work|usr)/", said(cell))
@@ -297,7 +310,7 @@ def prose_held(book):
 
 RULES = [valid, executed, clean_outputs, tagged, checked_says_something, plain_numbers, tolerances,
          parameters, metadata, says_its_data, plain_python, short_functions, figures, frame, exercises, tasks,
-         independent, no_machine, prose_held]  # fmt: skip
+         independent, skeleton, no_machine, prose_held]  # fmt: skip
 
 
 def faults(path):

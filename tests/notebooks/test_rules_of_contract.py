@@ -81,6 +81,14 @@ def drop_hints(book):
         found.source = found.source.replace("<details>", "")
 
 
+def drop_aim(book):
+    book.cells[0].source = book.cells[0].source.replace("**Aim:**", "We")
+
+
+def section_out_of_turn(book):
+    book.cells.insert(1, nbformat.v4.new_markdown_cell("## 2 Other"))
+
+
 def drop_last(book):
     del book.cells[-1]
 
@@ -143,6 +151,8 @@ BREAKS = [
     (rules.plain_python, lambda b: add(b, "quit()"), "ends the kernel"),
     (rules.short_functions, lambda b: add(b, "def f():\n" + "    a = 1\n" * 25), "f has 26 lines"),
     (rules.figures, lambda b: add(b, "1", outputs=[picture()]), "a picture without a description"),
+    (rules.skeleton, drop_aim, "has no `**Aim:**`"),
+    (rules.skeleton, section_out_of_turn, "write `## 1`"),
     (rules.frame, drop_last, "the last cell does not say what we found"),
     (rules.frame, lambda b: add(b, "word " * 140, kind="markdown"), "140 words, at most 130"),
     (rules.exercises, more_points, "its checks give 3 points, it has 4"),
