@@ -9,6 +9,7 @@ Anything else: one notebook, zip or folder per student. All of these may be zipp
 import os
 import re
 import stat
+import sys
 import time
 import zipfile
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ from pathlib import Path
 from course.grade import reading, report
 
 ENDING = re.compile(r"\.(ipynb|zip)(\.(txt|json))?$", re.IGNORECASE)
-MOODLE = re.compile(r"^(?P<name>.+)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)$")
+MOODLE = re.compile(r"^(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)$")
 CANVAS = re.compile(r"^(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d{3,})_\d{3,}_(?P<file>.+)$")
 MOST_ENTRIES = 20_000  # of a student's folder
+MOST_FILES, MOST_UNPACKED = 200, 128 * 2**20  # notebooks of a student; bytes out of their zips
 
 
 @dataclass
@@ -54,6 +56,7 @@ class Student:
     late: bool = False
     files: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    unpacked: int = 0  # bytes out of zips
 
 
 def collect(folder, unpacked):
@@ -85,10 +88,11 @@ def collect(folder, unpacked):
 
 def owner(path, prefix):
     """(Student, the file's own name) of an entry of the class's folder."""
-    if found := MOODLE.match(path.name):
-        return Student(found["name"], found["id"]), found["file"] or path.name
+    # Canvas first, and the first mark of Moodle: what follows is a name that the student gave
     if not path.is_dir() and (found := CANVAS.match(path.name)):
         return Student(found["name"], found["id"], bool(found["late"])), found["file"]
+    if found := MOODLE.match(path.name):
+        return Student(found["name"], found["id"]), found["file"] or path.name
     return Student(ENDING.sub("", path.name).removeprefix(prefix)), path.name
 
 
@@ -115,7 +119,13 @@ def add(student, path, name, unpacked):
 
 
 def add_file(student, path, name, unpacked):
-    """Add one notebook, or all that lie in a zip."""
+    """Add one notebook, or all that lie in a zip, up to a number of files and bytes."""
+    for few, what in ((len(student.files) < MOST_FILES, f"{MOST_FILES} notebooks"),
+                      (student.unpacked < MOST_UNPACKED, f"{MOST_UNPACKED >> 20} MB in zips")):  # fmt: skip
+        note = f"more than {what}: the rest is not looked at"
+        if not few:
+            student.notes += [] if note in student.notes else [note]
+            return
     if not name.lower().endswith(".zip"):
         student.files.append(file_at(path, name))
         return
@@ -129,6 +139,7 @@ def add_file(student, path, name, unpacked):
     for inner, date, content in found:
         target = unpacked / f"{len(os.listdir(unpacked))}.ipynb"
         target.write_bytes(content)
+        student.unpacked += len(content)
         student.files.append(File(target, inner, seconds_of(date) or path.lstat().st_mtime))
 
 
@@ -149,7 +160,12 @@ def unzip_class(path, target):
     with zipfile.ZipFile(path) as file:
         for info in file.infolist():
             if ENDING.search(info.filename) and info.file_size <= reading.LARGEST_NOTEBOOK:
-                written = file.extract(info, target)  # drops .. and leading slashes, writes links as files
+                try:  # it drops .. and leading slashes, and writes links as files
+                    written = file.extract(info, target)
+                except (OSError, RecursionError, RuntimeError, zipfile.BadZipFile) as error:
+                    said = f"{report.readable(info.filename)[:80]}: {type(error).__name__}"
+                    print(f"SUBMISSIONS={path}: not unpacked: {said}", file=sys.stderr)
+                    continue
                 if moment := seconds_of(info.date_time):
                     os.utime(written, (moment, moment))
     if not target.is_dir():

@@ -63,6 +63,34 @@ def test_canvas_in_one_folder_is_one_student_with_several_files(tmp_path):
     assert found == {"lovelaceada_12345": ["12_x-1.ipynb", "22_y.ipynb"], "turingalan_12346": ["12_x.ipynb"]}
 
 
+def test_a_file_that_is_named_like_somebody_elses_is_its_owners(tmp_path):
+    inbox = tmp_path / "in"
+    put(inbox, "turingalan_12346_678903_x_12345_assignsubmission_file_98_exam.ipynb", GOOD)
+    put(inbox, "Turing Alan_12346_assignsubmission_file_x_12345_assignsubmission_file_98_exam.ipynb", GOOD)
+    assert set(names(inbox, tmp_path)) == {"turingalan_12346", "Turing Alan_12346"}
+
+
+def test_a_class_in_a_zip_goes_on_after_what_cannot_be_unpacked(tmp_path, capsys):
+    odd = ("ü" * 200 + ".ipynb", "a.ipynb", "a.ipynb/b.ipynb", "f/" * 3000 + "x.ipynb")
+    files = dict.fromkeys((*odd, "ada/12_x.ipynb"), GOOD)
+    found = names(put(tmp_path, "class.zip", zipped(files)), tmp_path)
+    assert found["ada"] == ["12_x.ipynb"]
+    assert capsys.readouterr().err.count("not unpacked") == 3
+
+
+def test_a_student_has_so_many_notebooks_and_bytes_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "MOST_FILES", 3)
+    monkeypatch.setattr(collect, "MOST_UNPACKED", 10)
+    for number in range(5):
+        put(tmp_path / "in", f"ada/{number}.ipynb", GOOD)
+        put(tmp_path / "in", f"alan/{number}.zip", zipped({"x.ipynb": GOOD}))
+    (tmp_path / "unpacked").mkdir()
+    found = collect.collect(tmp_path / "in", tmp_path / "unpacked")
+    assert [len(found[name].files) for name in ("ada", "alan")] == [3, 1]
+    assert found["ada"].notes == ["more than 3 notebooks: the rest is not looked at"]
+    assert found["alan"].notes == ["more than 0 MB in zips: the rest is not looked at"]
+
+
 def test_clones_lose_what_they_share(tmp_path):
     for name in ("week-2-ada-l", "week-2-alan"):
         put(tmp_path / "in", f"{name}/.git/config", "")
