@@ -11,6 +11,7 @@ import hashlib
 import io
 import pickle
 import random
+import re
 import sys
 import time
 import types
@@ -20,6 +21,10 @@ import numpy as np
 from course.grade.codec import decode, failure
 from course.grade.conform import conform, plain
 from course.grade.wire import receive, send
+
+ENDINGS = re.compile(
+    r"(exit code|signal) \d+|more than \d+ (processes|MB of memory)|no result after [\d.]+ seconds"
+)
 
 
 class Ended(RuntimeError):
@@ -170,7 +175,8 @@ class Session:
                 pass  # why it is gone stands in what can be read
             tag, first, second = self.read()
             if tag == "ended":
-                raise Ended(f"the code ended its own process ({first})")
+                how = f" ({first})" if ENDINGS.fullmatch(str(first)) else ""  # not in the student's words
+                raise Ended(f"the code ended its own process{how}")
             if tag == "error":
                 raise failure(first, second)
             if tag != "call":

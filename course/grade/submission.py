@@ -108,7 +108,7 @@ def examined(book, reference, readings, used, limits, result):
                         note = f"exercise {exercise.id}: the reference itself fails here: {failed[0]}"
                         result["notes"].append(note[:300])
                         continue
-                    found, killed, note = likeliest(both, exercise, readings[exercise.id], limits)
+                    found, killed, note = likeliest(both, exercise, readings[exercise.id], limits, end)
                     records += found
                     result["chosen"][exercise.id] = note
                     if killed:
@@ -123,8 +123,11 @@ def examined(book, reference, readings, used, limits, result):
     return records
 
 
-def likeliest(both, exercise, readings, limits):
-    """(records of the reading that earns most, whether it was killed twice, a note if not the first)."""
+def likeliest(both, exercise, readings, limits, end):
+    """(records of the reading that earns most, whether it was killed twice, a note if not the first).
+
+    No other reading is tried after `end` (time.monotonic()).
+    """
     worth, best = {check.cell: check.points for check in exercise.checks}, None
     for place, sources in enumerate(readings, 1):
         records, killed = both.examine(exercise.id, sources, limits)
@@ -133,7 +136,7 @@ def likeliest(both, exercise, readings, limits):
             note = f"of {len(readings)} possible answers number {place} counts" if place > 1 else ""
             best = points, records, killed, note
         late = any("no result after" in one["text"] or one["error"] == "TimeoutError" for one in records)
-        if killed or late or points == sum(worth.values()):
+        if killed or late or points == sum(worth.values()) or time.monotonic() > end:
             break
     return best[1:]
 
