@@ -217,7 +217,7 @@ def module_page(name):
         if key.startswith("_") or getattr(value, "__module__", "") != name or not callable(value):
             continue
         try:
-            signature = str(inspect.signature(value))
+            signature = str(inspect.signature(value)).replace(str(ROOT), "<the course>")
         except (TypeError, ValueError):
             signature = "(...)"
         lines += [f"## {key}", "", "```python", f"{key}{signature}", "```", "", *docstring(value), ""]

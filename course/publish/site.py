@@ -43,6 +43,8 @@ DOCUMENTS = {
 PICTURES = {"1_wholesale": ("12", 0), "2_qm7": ("24", 0), "3_leaves": ("36", 0), "4_own": ("41", 0)}
 ROW = re.compile(r"^\| \[([^\]]+)\]\((notebooks/[^)]+)\) \|(.+)\|$", re.MULTILINE)
 SERIES = re.compile(r"^\| \*\*(\d [^*:]+)", re.MULTILINE)
+DOORS = {"students": "as a student", "instructors": "as an instructor", "practitioners": "with your own data",
+         "authors": "as an author", "glossary": "with a word", "references": "with a source"}  # fmt: skip
 
 
 def build(target=SITE, hosting=None, notebooks=None, documents=None):
@@ -113,6 +115,8 @@ def start_page(notebooks, documents, images):
     """The start page: each series with a picture, its notebooks with what one learns and what comes out."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = ["# Open the black box", "", introduction(readme), ""]
+    doors = [f"[{words}](guide/{name}.md)" for name, words in DOORS.items() if name in documents]
+    lines += [f"**Begin** {', '.join(doors)}.", ""] if doors else []
     for series, (title, members) in by_series(notebooks, readme).items():
         picture, text = picture_of_series(series, images)
         lines += [f"## {title}", "", *([f"![{text}](_static/figures/{picture})", ""] if picture else [])]
@@ -166,6 +170,8 @@ def write_html(source, target):
         "--keep-going",
         "-b",
         "html",
+        "-d",
+        str(source.parent / "doctrees"),
         str(source),
         str(target),
     ]
