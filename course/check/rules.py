@@ -284,8 +284,8 @@ def skeleton(book):
             yield f"{first.id}: has no `{wanted.strip()}`; every lesson begins in the same way"
     titles = [(cell.id, line[3:]) for cell in book.cells if cell.cell_type == "markdown"
               for line in cell.source.splitlines() if line.startswith("## ")]  # fmt: skip
-    numbers = [f"{count} " for count in range(1, len(titles))] + ["What we found"]
-    for (name, title), start in zip(titles, numbers, strict=True):
+    for count, (name, title) in enumerate(titles, 1):
+        start = f"{count} " if count < len(titles) else "What we found"
         if not title.startswith(start):
             yield f"{name}: the section is `## {title}`; write `## {start.strip()}` and what follows"
 

@@ -15,7 +15,8 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course.grade import reading, report
+from course.grade import reading
+from course.grade.codec import readable
 
 ENDING = re.compile(r"\.(ipynb|zip)(\.(txt|json))?$", re.IGNORECASE)
 MOODLE = re.compile(r"^(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)$")
@@ -39,7 +40,7 @@ class File:
     @property
     def shown(self):
         """The file's name for reports and terminals."""
-        return report.readable(Path(self.name).name)
+        return readable(Path(self.name).name)
 
     @property
     def stem(self):
@@ -132,10 +133,10 @@ def add_file(student, path, name, unpacked):
     try:
         found = reading.files(read(path))
     except reading.Unreadable as error:
-        student.notes.append(f"{report.readable(name)}: {error}")
+        student.notes.append(f"{readable(name)}: {error}")
         found = []
     if not found:
-        student.notes.append(f"no notebook in {report.readable(name)}")
+        student.notes.append(f"no notebook in {readable(name)}")
     for inner, date, content in found:
         target = unpacked / f"{len(os.listdir(unpacked))}.ipynb"
         target.write_bytes(content)
@@ -163,7 +164,7 @@ def unzip_class(path, target):
                 try:  # it drops .. and leading slashes, and writes links as files
                     written = file.extract(info, target)
                 except (OSError, RecursionError, RuntimeError, zipfile.BadZipFile) as error:
-                    said = f"{report.readable(info.filename)[:80]}: {type(error).__name__}"
+                    said = f"{readable(info.filename)[:80]}: {type(error).__name__}"
                     print(f"SUBMISSIONS={path}: not unpacked: {said}", file=sys.stderr)
                     continue
                 if moment := seconds_of(info.date_time):

@@ -14,4 +14,4 @@ def pytest_collection_modifyitems(items):
 
 def lesson(item):
     """The number of the notebook that a test is about, "" for the others; sorting keeps their order."""
-    return str(getattr(item, "callspec", None) and item.callspec.params.get("number", "") or "")
+    return item.callspec.params.get("number", "") if hasattr(item, "callspec") else ""

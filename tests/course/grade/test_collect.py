@@ -1,16 +1,15 @@
 """What learning platforms give and take: folders, flat names, zips, clones, rosters, tables, weeks."""
 
 import csv
-import io
 import json
 import os
-import zipfile
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from course.grade import batch, collect, exchange, gradebook, reading
+from course.grade.synthetic import zipped
 from tests.course.grade.test_grade import LIMITS, RIGHT, answered, reference
 
 GOOD, HALF = json.dumps(answered(RIGHT)), json.dumps(answered("def twice(x):\n    return 3 * x"))
@@ -28,14 +27,6 @@ def put(folder, name, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
-
-
-def zipped(files):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return file.getvalue()
 
 
 def names(folder, tmp_path, count=0):
