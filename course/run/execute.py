@@ -62,7 +62,7 @@ def execute(path, target, parameters, sockets=None):
     begin, message = time.monotonic(), ""
     used = target.with_suffix(".device")
     used.write_text("cpu")  # helpers.runtime.device overwrites it where the notebook asks for a device
-    os.environ["COURSE_DEVICE_USED"] = str(used)
+    os.environ["COURSE_DEVICE_USED"] = str(used)  # for the kernel, not for whoever imports this module
     try:
         papermill.execute_notebook(
             str(path),
@@ -77,6 +77,8 @@ def execute(path, target, parameters, sockets=None):
         message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
     except Exception as error:  # a dead kernel, a notebook that cannot be read
         message = f"{type(error).__name__}: {error}".splitlines()[0] + in_cell(target)
+    finally:
+        del os.environ["COURSE_DEVICE_USED"]
     notebook = clean(nbformat.read(target if target.exists() else path, 4))
     message = message or incomplete(notebook)
     fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
@@ -106,11 +108,14 @@ def sockets_folder():
 
 
 def in_cell(target):
-    """Where a run without a report of its own ended: the first cell that never finished, else ""."""
-    if not target.exists():
-        return ""
-    for number, cell in enumerate(nbformat.read(target, 4).cells):
-        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None:
+    """Where a run without a report of its own ended: the last cell that papermill started, else "".
+
+    A cell's execution_count does not tell: a kernel that dies may or may not have sent it before.
+    """
+    cells = nbformat.read(target, 4).cells if target.exists() else []
+    for number, cell in reversed(list(enumerate(cells))):
+        started = cell.metadata.get("papermill", {}).get("start_time")
+        if cell.cell_type == "code" and cell.source.strip() and started:
             return f" in cell {number}: {cell.source.strip().splitlines()[0]}"
     return ""
 

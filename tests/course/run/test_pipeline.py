@@ -14,6 +14,7 @@ import yaml
 
 from course.notebooks import clean, find, merge_streams, take_outputs
 from course.run import environment
+from course.run.execute import execute as in_this_process
 
 ROOT = Path(__file__).parents[3]
 VENV = Path(sys.executable).parents[1]
@@ -86,6 +87,15 @@ def test_make_jobs_share_the_cores(tmp_path):
     asked = nbformat.read(target, 4)
     assert shared.metadata["run"]["threads"] == 1
     assert asked.metadata["run"]["threads"] == 7
+
+
+def test_a_run_leaves_the_environment_as_it_was(tmp_path):
+    path = write(tmp_path / "11_good.ipynb", "import os\nprint('COURSE_DEVICE_USED' in os.environ)")
+    before = dict(os.environ)
+    book, record = in_this_process(path, tmp_path / "executed.ipynb", {})
+    assert record["status"] == "passed"
+    assert "True" in json.dumps(book.cells[-1])
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize(
