@@ -1,16 +1,19 @@
 """Run nbval over notebooks and pytest over the tests: make test, make unit, make check NB=22.
 
 The stored outputs are those of the real data. Where a notebook's data are the sample, its executed copy takes
-their place: it is brought up to date first, and nbval runs it once more and compares.
+their place: it is brought up to date first, and nbval runs it once more and compares. With the tests, nbval
+takes two thirds of what `make all` has just executed as it is (course.check.recorded).
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 
 from course.check import comparison
+from course.check.recorded import recorded_runs
 from course.commands import NBVAL
 from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks, checked, find
 from course.run import all as executing
@@ -42,15 +45,18 @@ def main():
     if several:
         workers = max(arguments.jobs, os.cpu_count() or 1)
         command += ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    environment = {**os.environ, "COURSE_CHECKED": str(CHECKED)}
     if arguments.notebooks is not None:
-        command += [
-            *NBVAL,
-            *(str(path.relative_to(ROOT)) for path in notebooks(arguments.notebooks, arguments.jobs)),
-        ]
+        paths = notebooks(arguments.notebooks, arguments.jobs)
+        command += [*NBVAL, *(str(path.relative_to(ROOT)) for path in paths)]
+        if several and not arguments.notebooks:
+            recorded = recorded_runs([path for path in paths if path.is_relative_to(NOTEBOOKS)])
+            print(f"nbval: {len(recorded)} notebooks as make all has just executed them, "
+                  f"{len(paths) - len(recorded)} executed now", flush=True)  # fmt: skip
+            environment["COURSE_RECORDED"] = json.dumps({str(key): str(run) for key, run in recorded.items()})
     if arguments.tests:
         command.append("tests")
     shutil.rmtree(CHECKED, ignore_errors=True)
-    environment = {**os.environ, "COURSE_CHECKED": str(CHECKED)}
     environment |= dict.fromkeys(THREADS, "1") if several else {}
     code = subprocess.run(command, cwd=ROOT, env=environment).returncode
     if code and CHECKED.exists():  # notebooks that gave something else than what is stored

@@ -23,7 +23,7 @@ def notebook(path, *cells):
     return path
 
 
-def nbval(*paths):
+def nbval(*paths, **variables):
     """Run nbval with the plug-in as `make check` does: exit code, outcome letters, output."""
     command = [
         sys.executable,
@@ -45,7 +45,9 @@ def nbval(*paths):
         *map(str, paths),
     ]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, timeout=300
+    )
     lines = [line for line in result.stdout.splitlines() if "::" in line and "%]" in line]
     outcomes = ["P" if " PASSED" in line else "F" for line in lines]
     return result.returncode, "".join(outcomes), result.stdout + result.stderr
