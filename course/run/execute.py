@@ -9,6 +9,7 @@ is 1. The second form stores the new outputs in the notebook itself.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -60,45 +61,53 @@ def typed(text):
 def execute(path, target, parameters, sockets=None):
     """Run the notebook, write it to target with a `run` record and return (notebook, record)."""
     begin, message = time.monotonic(), ""
-    used = target.with_suffix(".device")
-    used.write_text("cpu")  # helpers.runtime.device overwrites it where the notebook asks for a device
-    os.environ["COURSE_DEVICE_USED"] = str(used)  # for the kernel, not for whoever imports this module
-    try:
-        papermill.execute_notebook(
-            str(path),
-            str(target),
-            parameters=parameters,
-            cwd=str(path.parent),
-            progress_bar=False,
-            kernel_name="python3",
-            config=kernel_config(sockets),
-        )
-    except PapermillExecutionError as error:
-        message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
-    except Exception as error:  # a dead kernel, a notebook that cannot be read
-        message = f"{type(error).__name__}: {error}".splitlines()[0] + in_cell(target)
-    finally:
-        del os.environ["COURSE_DEVICE_USED"]
+    with used_device(target.with_suffix(".device")) as device:
+        try:
+            papermill.execute_notebook(
+                str(path),
+                str(target),
+                parameters=parameters,
+                cwd=str(path.parent),
+                progress_bar=False,
+                kernel_name="python3",
+                config=kernel_config(sockets),
+            )
+        except PapermillExecutionError as error:
+            message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
+        except Exception as error:  # a dead kernel, a notebook that cannot be read
+            message = f"{type(error).__name__}: {error}".splitlines()[0] + in_cell(target)
     notebook = clean(nbformat.read(target if target.exists() else path, 4))
     message = message or incomplete(notebook)
     fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     chosen = {data_set: sources.mode(data_set) for data_set in data_sets(path)}
+    sample = fell_back or "sample" in chosen.values()
     record = {
         "status": "failed" if message else "passed",
         "message": message,
         "seconds": round(time.monotonic() - begin, 1),
         "peak_memory_mb": peak_memory_mb(),
         "threads": int(THREADS),
-        "device": used.read_text(),
-        "data": "sample"
-        if fell_back or "sample" in chosen.values()
-        else printed(notebook, "data source") or "unknown",
+        "device": device["name"],
+        "data": "sample" if sample else printed(notebook, "data source") or "unknown",
         "data_sets": chosen,
     }
-    used.unlink()
     notebook.metadata["run"] = record
     nbformat.write(notebook, target)
     return notebook, record
+
+
+@contextlib.contextmanager
+def used_device(file):
+    """Yields a dict whose "name" is in the end the device that helpers.runtime.device chose in the kernel."""
+    device = {"name": "cpu"}  # where the notebook asks for none
+    file.write_text(device["name"])
+    os.environ["COURSE_DEVICE_USED"] = str(file)  # for the kernel, not for whoever imports this module
+    try:
+        yield device
+    finally:
+        del os.environ["COURSE_DEVICE_USED"]
+        device["name"] = file.read_text()
+        file.unlink()
 
 
 def sockets_folder():
