@@ -40,8 +40,9 @@ def show(figure, alt, data=True):
     buffer = BytesIO()
     description = describe(figure, data)
     figure.savefig(buffer, format="png", bbox_inches="tight")
-    if buffer.tell() > LARGE:  # photographs: a palette of 256 colours takes a third of the bytes
-        picture = Pictures.open(buffer).convert("RGB").quantize(256, dither=Pictures.Dither.NONE)
+    if buffer.tell() > LARGE:  # photographs: 256 colours take a third of the bytes, spread so that rare
+        picture = Pictures.open(buffer).convert("RGB")  # ones stay: brown spots, ends of a colour bar
+        picture = picture.quantize(256, Pictures.Quantize.MAXCOVERAGE, dither=Pictures.Dither.NONE)
         picture.save(buffer := BytesIO(), format="png", optimize=True)
     encoded = b64encode(buffer.getvalue()).decode()
     picture = f'<img alt="{escape(alt)}" src="data:image/png;base64,{encoded}">'

@@ -146,3 +146,22 @@ def test_show_refuses_a_picture_without_a_text(alt):
     with pytest.raises(ValueError, match="say in at least five words"):
         show(figure, alt=alt)
     plt.close(figure)
+
+
+def test_a_large_picture_keeps_the_colour_of_a_small_spot():
+    shell = InteractiveShell.instance()
+    publisher, shell.display_pub = shell.display_pub, CapturingDisplayPublisher()
+    pixels = np.random.default_rng(0).integers(0, 256, (400, 400, 3)) * (0.3, 1, 0.3) / 255  # greens
+    pixels[195:205, 195:205] = brown = np.array([0.6, 0.25, 0.1])
+    figure = plt.figure(figsize=(5, 5), dpi=80)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.imshow(pixels, interpolation="nearest")
+    axis.axis("off")
+    show(figure, alt="Four hundred pixels a side of green noise with a small brown spot.")
+    (sent,) = shell.display_pub.outputs
+    shell.display_pub = publisher
+    source = BeautifulSoup(sent["data"]["text/html"], "html.parser").img["src"]
+    picture = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    assert picture.mode == "P"
+    middle = np.array(picture.convert("RGB").getpixel((picture.width // 2, picture.height // 2)))
+    assert np.abs(middle - 255 * brown).max() < 25
