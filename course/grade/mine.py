@@ -118,6 +118,10 @@ def in_turn(content, book, limits):
     reference, rows, told = nbformat.writes(book, version=4).encode(), [], set()
     for exercise in contract.exercises(book):
         result = submission.grade(content, reference, limits, only=(exercise.id,))
+        if result["status"] == "not graded" or "NameError" in str(result["exercises"]):
+            # a name that nobody could see is needed: once more with all that the lesson imports
+            limits = {**limits, "lean": False}
+            result = submission.grade(content, reference, limits, only=(exercise.id,))
         status = result["status"]
         notes = [note for note in result["notes"] if note not in told]
         told.update(notes)
@@ -139,7 +143,7 @@ def main():
     for other in others:
         said.append(f"not looked at: {other.name} (FILE={named(other)} checks it)")
     print("\n".join(said), end="\n" * bool(said), flush=True)
-    limits = batch.remembered(find_checked(number).stem) or submission.Limits()
+    limits = {**(batch.remembered(find_checked(number).stem) or {}), "lean": True}
     status, rows = in_turn(path.read_bytes(), book, limits)
     points, possible = (sum(row[key] for row in rows) for key in ("points", "possible"))
     print(f"{points:g} of {possible:g} points. {advice(status, rows)}")

@@ -89,9 +89,9 @@ class Side:
 class Pair:
     """Both sides of one notebook."""
 
-    def __init__(self, reference, whole, isolated, run_seconds, extra=()):
+    def __init__(self, reference, whole, isolated, run_seconds, extra=(), lean=False):
         end = time.monotonic() + run_seconds
-        steps = plan.steps(reference, whole, extra)
+        steps = plan.steps(reference, whole, extra, lean)
         self.isolated, self.users, self.closed = isolated and sandbox.available(), 0, False
         self.checks = {
             step["exercise"]: [check["check"] for check in step["checks"]]

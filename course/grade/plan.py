@@ -28,26 +28,29 @@ def opened(content):
 
 
 @functools.lru_cache(maxsize=32)
-def lesson_names(content):
+def lesson_names(content, lean=False):
     """(names that the lesson's cells bind, those of them that its `steps` keep) of a reference's bytes."""
     reference = opened(content)
     code = [cell for cell in reference.cells if cell.cell_type == "code" and not contract.course(cell)]
     bound = [slicing.names(cell.source).binds for cell in code]
-    kept = [slicing.names(step["source"]).binds for step in steps(reference) if "exercise" not in step]
+    kept = [
+        slicing.names(step["source"]).binds for step in steps(reference, lean=lean) if "exercise" not in step
+    ]
     return set().union(*bound), set().union(*kept)
 
 
-def steps(reference, whole=False, extra=()):
+def steps(reference, whole=False, extra=(), lean=False):
     """The steps of a reference notebook as the checker is told them: plain data.
 
-    whole: with all of the lesson's statements; extra: names of the lesson that have to be there as well.
+    whole: with all of the lesson's statements; extra: names of the lesson that have to be there as well;
+    lean: without imports of which nothing is needed.
     """
     code = [cell for cell in reference.cells if cell.cell_type == "code"]
     sources = [TransformerManager().transform_cell(cell.source) for cell in code]
     position = {cell.id: index for index, cell in enumerate(code)}
     exercises = contract.exercises(reference)
     marked = {index for index, cell in enumerate(code) if contract.course(cell)}
-    lesson = sources if whole else cut(sources, marked, extra)
+    lesson = sources if whole else cut(sources, marked, extra, lean)
     known = {name for source in sources for name in slicing.names(source).binds}
     at = {}
     for one in exercises:
@@ -106,22 +109,29 @@ def for_student(found):
     ]
 
 
-def cut(sources, wanted, extra=()):
-    """The sources with only the statements that the wanted ones need, and all imports; those stay whole."""
+def cut(sources, wanted, extra=(), lean=False):
+    """The sources with only the statements that the wanted ones need, which stay whole, and all imports.
+
+    lean: with only those imports that are needed.
+    """
     parts = [
         (index, part)
         for index, source in enumerate(sources)
         for part in ([source] if index in wanted else slicing.statements(source))
     ]
     parts.append((len(sources), "\n".join(sorted(extra))))
-    chosen = {place for place, (index, part) in enumerate(parts) if index in wanted or is_import(part)}
+    chosen = {
+        place for place, (index, part) in enumerate(parts) if index in wanted or kept_anyway(part, lean)
+    }
     chosen.add(len(parts) - 1)
     kept = slicing.needed([part for _, part in parts], chosen)
     return ["\n".join(parts[place][1] for place in kept if parts[place][0] == i) for i in range(len(sources))]
 
 
-def is_import(statement):
-    return statement.startswith(("import ", "from "))
+def kept_anyway(statement, lean):
+    """Whether a statement is an import that stays: nobody sees what `*` brings, nor what __future__ does."""
+    is_import = statement.startswith(("import ", "from "))
+    return is_import and (not lean or "import *" in statement or statement.startswith("from __future__"))
 
 
 def crowding():

@@ -2,13 +2,14 @@
 
 import os
 import subprocess
+import sys
 import time
 
 import nbformat
 import pytest
 
 from course import contract
-from course.grade import mine, release, submission
+from course.grade import mine, plan, release, submission
 from course.learn import start, work
 from tests.course.test_contract import example
 
@@ -188,6 +189,29 @@ def test_grade_mine_takes_the_file_as_it_was_given_out(source, tmp_path, monkeyp
     assert mine.own_copy("99", str(copies[0])) == (copies[0], [])
 
 
+@pytest.mark.parametrize(("body", "imported"), [
+    ("2 * x", []), ("2 * x + decimal.Decimal(0)", ["decimal"]),
+    ("eval('decimal').Decimal(2 * x)", ["decimal", "fractions"]),  # a name that nobody sees: then all of them
+])  # fmt: skip
+def test_grade_mine_imports_what_is_needed(monkeypatch, capsys, body, imported):
+    book, asked, steps = example(), [], plan.steps
+    imports = "import decimal\nimport fractions"
+    book.cells.insert(2, nbformat.v4.new_code_cell(imports, id="imports", metadata={"body": body}))
+    mine_own = nbformat.from_dict(book)
+    source = f"def twice(x):\n    return int({body})"
+    next(cell for cell in mine_own.cells if cell.id == "exercise-99-1").source = source
+
+    def noted(*given, **named):
+        asked.append(steps(*given, **named))
+        return asked[-1]
+
+    monkeypatch.setattr(plan, "steps", noted)
+    mine.in_turn(nbformat.writes(mine_own).encode(), book, {"lean": True})
+    assert "99.1   ✔ correct        3 of 3" in capsys.readouterr().out
+    there = "".join(step["source"] for step in asked[-1] if step["cell"] == "imports")
+    assert there.replace("import ", "").split() == imported
+
+
 def test_grade_mine_says_when_it_was_saved_and_what_comes_next(source, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mine, "find_checked", lambda number: source)
     monkeypatch.setattr(mine, "WORK", tmp_path / "work")
@@ -320,3 +344,10 @@ def test_the_start_page_lists_every_lesson_with_its_points(tmp_path):
     assert len(rows) == len(start.all_notebooks())
     assert all(row.split("|")[2].strip().isdigit() and row.split("|")[3].strip() for row in rows), table
     assert next(row for row in rows if "12_anomalies" in row).split("|")[4].strip() == "2 of 8"
+
+
+def test_nothing_that_no_notebook_needs_is_built_at_the_start():
+    """The grammar of addresses takes a second, and stays importable for whoever wants it."""
+    lines = "import course.learn.self_check, course.grade.mine, sys; assert 'lark' not in sys.modules; "
+    lines += "import importlib.util; assert importlib.util.find_spec('rfc3987_syntax')"
+    subprocess.run([sys.executable, "-c", lines], check=True, cwd=work.ROOT)
