@@ -83,6 +83,9 @@ def test_missing_and_wrong_files_are_counted_and_named(place):
     reason = sources.decide("leaves").reason
     assert reason == f"2 missing, 2 wrong of 1,200 files: '{names[0]}', '{names[1]}', '{names[5]}', ..."
     assert files.shortfall(names[8:]) == ""
+    assert files.shortfall(names[1:6]) == f"1 missing, 1 wrong of 5 files: '{names[1]}', '{names[5]}'"
+    three = f"2 missing, 1 wrong of 6 files: '{names[0]}', '{names[1]}', '{names[5]}'"
+    assert files.shortfall(names[:6]) == three
 
 
 def test_real_leaves_with_a_missing_photograph_are_an_error_where_data_says_real(place, monkeypatch):
