@@ -65,6 +65,15 @@ def test_what_is_no_xyz_file_is_named(tmp_path, text, unit, says):
     assert "\n" not in str(caught.value)
 
 
+def test_units_are_judged_by_each_molecules_own_atoms(tmp_path):
+    nitrogen = "2\n\nN 0 0 0\nN 0 0 {}\n"  # with ethanol beside it, the table has seven empty places
+    found = datasets.load_xyz(xyz(tmp_path, nitrogen.format(1.098) + ETHANOL))
+    assert (found.charges > 0).sum(axis=1).tolist() == [2, 9]
+    with pytest.raises(ValueError, match="^unit: .* nearest is 3.92 bohr away .* try 'bohr'"):
+        datasets.load_xyz(xyz(tmp_path, nitrogen.format(2.075)))
+    assert datasets.load_xyz(xyz(tmp_path, "1\n\nC 0 0 0\n")).charges.tolist() == [[6]]
+
+
 def test_a_file_in_bohr_read_as_angstrom_is_noticed(tmp_path):
     lines = [line.split() for line in ETHANOL.split("\n")[2:-1]]
     atoms = [" ".join([a, *(str(float(v) / 0.529177) for v in place)]) for a, *place in lines]
