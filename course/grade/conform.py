@@ -12,8 +12,12 @@ import numpy as np
 SINGLE = 1e-5  # relative error of an answer that was computed in single precision
 
 
+class WrongForm(ValueError):
+    """A result in another form than what is asked; the message says which came and which is wanted."""
+
+
 def conform(value, like):
-    """`value` in the form of `like`; raises ValueError where its shape or length is another."""
+    """`value` in the form of `like`; raises WrongForm where its shape or length is another."""
     if like is None or not plain(like):
         return value
     if isinstance(like, (str, np.str_)):
@@ -23,7 +27,7 @@ def conform(value, like):
     if isinstance(like, (set, frozenset)):
         items = sequence(value, asked := f"a set of {len(like)}")
         if bool(items) != bool(like):
-            raise ValueError(f"the result has {len(items)} items; asked is {asked}")
+            raise WrongForm(f"the result has {len(items)} items; asked is {asked}")
         return type(like)(items)
     if is_frame(like):
         return table(value, like)
@@ -32,11 +36,11 @@ def conform(value, like):
         return elements(value, like)
     found = array_of(value)
     if found is None or (found.dtype.kind in "USmM") != (wanted.dtype.kind in "USmM"):
-        raise ValueError(f"the result is {kind(value)}; asked is {shape_of(wanted)}")
+        raise WrongForm(f"the result is {kind(value)}; asked is {shape_of(wanted)}")
     if squeezed(found) != squeezed(wanted):
-        raise ValueError(f"the result has {shape_of(found)}; asked is {shape_of(wanted)}")
+        raise WrongForm(f"the result is {shape_of(found)}; asked is {shape_of(wanted)}")
     if (blank(found.reshape(wanted.shape)) & ~blank(wanted)).any():
-        raise ValueError("the result is not a number (NaN) where a number is asked")
+        raise WrongForm("the result holds NaN (not a number) where a number is asked")
     if is_series(like) and is_series(value):  # labels are part of the answer, in any order
         like = type(like)(wanted, index=value.index, name=like.name)
     return rebuilt(same_kind(found.reshape(wanted.shape), wanted), like)
@@ -65,8 +69,14 @@ def is_series(value):
     return of("pandas", "Series", value)
 
 
+def no_stand_in(kind, like):
+    """Refuse something that is no data, a function, say, where the reference has data."""
+    if like is not None and plain(like):
+        raise WrongForm(f"the result is of the kind {kind}; asked is {type(like).__name__}")
+
+
 def kind(value):
-    return "None" if value is None else f"of the kind {type(value).__name__}"
+    return "None (is a `return` missing?)" if value is None else f"of the kind {type(value).__name__}"
 
 
 def array_of(value):
@@ -97,7 +107,8 @@ def squeezed(array):
 
 
 def shape_of(array):
-    return f"the shape {array.shape}" if array.ndim else "one number" if array.dtype.kind != "U" else "a text"
+    one = "a text" if array.dtype.kind == "U" else "one number"
+    return f"an array of the shape {array.shape}" if array.ndim else one
 
 
 def same_kind(found, wanted):
@@ -136,14 +147,14 @@ def rebuilt(array, like):
 def text(value):
     found = array_of(value)
     if found is None or found.size != 1 or found.dtype.kind != "U":
-        raise ValueError(f"the result is {kind(value)}; asked is a text")
+        raise WrongForm(f"the result is {kind(value)}; asked is a text")
     return str(found.reshape(())[()])
 
 
 def sequence(value, asked):
     """The items of a list-like value."""
     if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__"):
-        raise ValueError(f"the result is {kind(value)}; asked is {asked}")
+        raise WrongForm(f"the result is {kind(value)}; asked is {asked}")
     return value.tolist() if hasattr(value, "tolist") else list(value)
 
 
@@ -154,7 +165,7 @@ def elements(value, like):
     asked = f"{len(like)} results"
     items = list(value) if isinstance(value, (list, tuple)) else sequence(value, asked)
     if len(items) != len(like):
-        raise ValueError(f"the result has {len(items)} items; asked is {asked}")
+        raise WrongForm(f"the result has {len(items)} items; asked is {asked}")
     parts = [conform(item, one) for item, one in zip(items, like, strict=True)]
     return type(like)(parts) if not hasattr(like, "_fields") else type(like)(*parts)
 
@@ -163,7 +174,8 @@ def mapping(value, like):
     if not isinstance(value, dict):
         value = dict(value.items()) if is_series(value) else value
     if not isinstance(value, dict) or set(value) != set(like):
-        raise ValueError(f"the result is {kind(value)}; asked is a dictionary with {len(like)} keys as told")
+        came = f"a dictionary of {len(value)}" if isinstance(value, dict) else kind(value)
+        raise WrongForm(f"the result is {came}; asked is a dictionary with the {len(like)} keys as told")
     return {key: conform(value[key], one) for key, one in like.items()}
 
 
@@ -172,8 +184,8 @@ def table(value, like):
     if not is_frame(value):
         found = array_of(value)
         if found is None or found.shape != like.shape:
-            raise ValueError(f"the result is {kind(value)}; asked is a table of the shape {like.shape}")
+            raise WrongForm(f"the result is {kind(value)}; asked is a table of the shape {like.shape}")
         return type(like)(found, index=like.index, columns=like.columns)
     if value.shape != like.shape:
-        raise ValueError(f"the result has the shape {value.shape}; asked is {like.shape}")
+        raise WrongForm(f"the result is a table of the shape {value.shape}; asked is {like.shape}")
     return value

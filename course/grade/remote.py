@@ -19,7 +19,7 @@ import types
 import numpy as np
 
 from course.grade.codec import decode, failure
-from course.grade.conform import conform, plain
+from course.grade.conform import conform, no_stand_in
 from course.grade.wire import receive, send
 
 ENDINGS = re.compile(
@@ -226,8 +226,7 @@ class Session:
         """A value in the form of the reference's; a stand-in learns what the reference has in its place."""
         if type(value) is not Remote:
             return conform(value, like)
-        if like is not None and plain(like):
-            raise ValueError(f"the result is of the kind {value._kind}; asked is {type(like).__name__}")
+        no_stand_in(value._kind, like)
         value.__dict__.update(_like=like, _path=path)
         return value
 

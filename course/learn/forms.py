@@ -10,7 +10,7 @@ import functools
 from IPython.core.inputtransformer2 import TransformerManager
 
 from course.grade.codec import decode, encode
-from course.grade.conform import conform, plain
+from course.grade.conform import conform, no_stand_in
 from course.grade.remote import Reference, Unknown
 
 
@@ -57,7 +57,7 @@ def wrapped(name, value, reference):
 
 
 def brought(value, like):
-    """A value as it arrives at the grader's check; raises ValueError where its form is another."""
+    """A value as it arrives at the grader's check; raises WrongForm where its form is another."""
     kept = []
 
     def keep(part):
@@ -66,9 +66,6 @@ def brought(value, like):
 
     found = decode(encode(value, keep), lambda number, kind: kept[number])
     if kept and found is kept[0]:
-        if like is not None and plain(like):
-            raise ValueError(
-                f"the result is of the kind {type(value).__name__}; asked is {type(like).__name__}"
-            )
+        no_stand_in(type(value).__name__, like)
         return value
     return conform(found, like)

@@ -56,12 +56,16 @@ def last(cell):
 def origin(name, namespace):
     """The Run that gave a name its value, None where that is not known."""
     code = getattr(namespace.get(name), "__code__", None)
-    for run in reversed(RAN):
-        if (code and run.file and code.co_filename == run.file) or (
-            run.good and not code and name in names_in(run.source).binds
-        ):
-            return run
-    return None
+    at_home = (run for run in reversed(RAN) if code and run.file and code.co_filename == run.file)
+    if code and (found := next(at_home, None)):
+        return found
+    # no function, or one that a cell magic (%%time) made
+    return next((run for run in reversed(RAN) if run.good and name in names_of(run.source)), None)
+
+
+def names_of(source):
+    """The names that a cell defines; by their looks where it is not whole, or begins with a magic."""
+    return names_in(source).binds | set(contract.defined(source))
 
 
 def changers(names, lesson):
@@ -102,10 +106,20 @@ def root(node):
 
 def called(source, headings=""):
     """A cell in words, for somebody who sees no cell ids: the heading above it and how it begins."""
-    lines = [line.strip() for line in source.splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("#", "%", "import ", "from "))] or lines or [""]
-    begins = told[0] if len(told[0]) <= 60 else told[0][:57] + "..."
+    first = next((line.strip() for line in source.splitlines() if line.strip()), "")
+    begins = first if len(first) <= 60 else first[:57] + "..."
     return f"the cell{f' under “{headings}”' if headings else ''} that begins `{begins}`"
+
+
+def imported(source):
+    """{name: what it stands for} of the imports of a source, such as {"np": "numpy"}."""
+    found = {}
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(TransformerManager().transform_cell(source))):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                home = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                found |= {one.asname or one.name: home + one.name for one in node.names}
+    return found
 
 
 def heading_above(book, cell):

@@ -8,11 +8,16 @@ import traceback
 
 from course import contract
 from course.check import compare
+from course.grade.conform import WrongForm
 from course.learn import odd
 from course.learn.forms import as_graded
 from course.learn.stopping import OutOfTime, within
 
 SECONDS = 20  # for all checks of one exercise; the slowest of the course's solutions takes one
+
+
+def no_input(prompt=""):
+    raise EOFError("input() has nobody to ask here: take what you need as arguments")
 
 
 class Discarded(io.TextIOBase):
@@ -28,9 +33,9 @@ class Discarded(io.TextIOBase):
 def judged(book, exercise, namespace, saved, solution=""):
     """How an exercise stands: {exercise, outcome, points, possible, checks, notes, hidden, stale, ran}.
 
-    saved: the notebook as it was saved last, a `odd.Saved` or None. stale: the verdict is about another
-    source than the one that stands in the cell; ran: the number of the run that it is about, "" if unknown.
-    solution: the source of the reference's answer, "" where it is not known.
+    saved: the notebook as it was saved last, a `odd.Saved` or None. stale: why the verdict is about
+    another source than the one that stands in the cell, "" where it is not; ran: the number of the run that
+    it is about, "" if unknown. solution: the source of the reference's answer, "" where it is not known.
     """
     cells = {cell.id: cell for cell in book.cells}
     asked = sorted(set(contract.defined(exercise.source)))
@@ -87,9 +92,10 @@ def run(cell, namespace, saved, end):
 def attempted(work, end, saved):
     """Do work until `end`, with nothing shown; returns the Verdict on what it raised, None if nothing."""
     late = f"stopped after {SECONDS:g} seconds for this exercise: is there a loop that does not end?"
-    left = end - time.monotonic()
+    left, asking = end - time.monotonic(), builtins.input
     if left <= 0:
         return contract.Verdict(False, late)
+    builtins.input = no_input  # a box that waits would stop the page from running anything else
     try:
         with contextlib.redirect_stdout(Discarded()), contextlib.redirect_stderr(Discarded()):
             within(left, work)
@@ -102,11 +108,15 @@ def attempted(work, end, saved):
         return contract.Verdict(False, "you stopped it")
     except BaseException as error:
         return contract.Verdict(False, explained(error, saved))
+    finally:
+        builtins.input = asking
     return None
 
 
 def explained(error, saved):
     """What an exception says, in one line: where in the student's code, and what to do about a NameError."""
+    if isinstance(error, WrongForm):  # not raised by the student's code
+        return str(error)[:1].upper() + str(error)[1:]
     said = f"{type(error).__name__}: {str(error)[:300]}" if str(error) else type(error).__name__
     if isinstance(error, NameError) and getattr(error, "name", None):
         return f"{said}. {odd.whereabouts(error.name, saved)}"

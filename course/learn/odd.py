@@ -1,6 +1,6 @@
 """What is odd about a copy, in words: what was not run, what was changed, what the grader would not find."""
 
-import re
+import difflib
 from dataclasses import dataclass, field
 
 import nbformat
@@ -18,6 +18,9 @@ mend the error first."""
 BELOW = """\
 The line `raise NotImplementedError(...)` still stands in your cell, and nothing below it runs: delete that \
 line, run the cell again."""
+RENAMED = """\
+Your cell defined no {names} when it ran at {last}, and the exercise asks for that name. This verdict is \
+about what ran at {run}, which is gone when the kernel restarts."""
 CHANGED = """\
 {name} is no longer what the lesson made of it: your cell at {run} changed it. Run {again} again, and take \
 another name."""
@@ -36,7 +39,7 @@ class Found:
     """What to say; stale, ran and renamed: as course.learn.judge tells them."""
 
     notes: list = field(default_factory=list)
-    stale: bool = False
+    stale: str = ""
     ran: str = ""
     renamed: bool = False
 
@@ -47,15 +50,15 @@ def about(book, exercise, namespace, saved, missing, checks):
     asked = sorted(set(contract.defined(exercise.source)))
     latest = history.last(exercise.cell)
     own = {cell.get("id"): cell for cell in saved.book.cells} if saved else {}
-    stands = own.get(exercise.cell, {}).get("source", "")
-    written = latest.source if latest else stands
+    stands = own[exercise.cell].source if exercise.cell in own else None
+    written = latest.source if latest else stands or ""
     if missing:
         not_there(found, missing, written)
     else:
         where_from(found, exercise, asked, namespace, latest)
-        edited = stands and latest and not contract.same_code(stands, latest.source)
+        edited = stands is not None and latest and not contract.same_code(stands, latest.source)
         if edited and saved.when > latest.when:
-            found.stale = True
+            found.stale = "not run since you changed it"
             found.notes.append(EDITED.format(run=latest))
     unfinished = any(check["verdict"].unfinished for check in checks)
     if not missing and unfinished and not contract.same_code(written or exercise.source, exercise.source):
@@ -88,8 +91,9 @@ def where_from(found, exercise, asked, namespace, latest):
     if run.cell and run.cell != exercise.cell:
         found.notes.append(f"{', '.join(asked)}: taken from a cell of your own, run at {run}")
     elif latest and latest is not run and not contract.same_code(latest.source, run.source):
-        found.stale = True
-        found.notes.append(FAILED.format(last=latest, names=", ".join(asked), run=run))
+        found.stale = "not in your cell as it ran last" if latest.good else "your cell ended with an error"
+        said = RENAMED if latest.good else FAILED
+        found.notes.append(said.format(last=latest, names=", ".join(asked), run=run))
 
 
 def overwritten(book, exercise):
@@ -153,12 +157,23 @@ def changed_checks(book, exercise, own):
 
 
 def whereabouts(name, saved):
-    """Where a missing name is defined in the notebook as it is saved."""
+    """What to do about a missing name: which cell to run, or which other name may be meant."""
     code = [cell for cell in saved.book.cells if cell.cell_type == "code"] if saved else []
+    imports, known = {}, set()
     for cell in code:
-        imported = re.search(rf"^(?:import|from) .*\b{re.escape(name)}\b", cell.source, re.M)
-        if imported or name in contract.defined(cell.source):
-            where = history.called(cell.source, history.heading_above(saved.book, cell))
-            verb = "imports" if imported else "defines"
-            return f"Run {where}: it {verb} {name} and has not been run since the kernel started"
+        imported, defined = history.imported(cell.source), history.names_of(cell.source)
+        imports.update(imported)
+        known |= defined
+        if name not in defined:
+            continue
+        where = history.called(cell.source, history.heading_above(saved.book, cell))
+        what = f"it {'imports' if name in imported else 'defines'} {name} and"
+        ran = history.last(cell.id)
+        if ran is None or not contract.same_code(ran.source, cell.source):
+            return f"Run {where}: {what} has not been run since the kernel started"
+        return f"Run {where} again: {what} {'was undone since' if ran.good else 'ended with an error'}"
+    short = next((short for short, what in imports.items() if what == name), None)
+    meant = [short] if short else difflib.get_close_matches(name, known, 1)
+    if meant:
+        return f"Is {meant[0]} meant?"
     return f"No cell of the saved notebook defines {name}: is it spelt right?"

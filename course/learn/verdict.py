@@ -23,7 +23,7 @@ def heading(found):
     points = f"{found['points']:g} of {found['possible']:g} {unit} of the visible checks"
     ran = f", as your cell ran at {found['ran']}" if found["ran"] else ""
     stood = f"{contract.MARKS[found['outcome']]} {found['outcome']}: {points}{ran}"
-    return f"{found['exercise']} – not run since you changed it; before, {stood}" if found["stale"] else (
+    return f"{found['exercise']} – {found['stale']}; before, {stood}" if found["stale"] else (
         f"{found['exercise']} {stood}")  # fmt: skip
 
 
@@ -33,8 +33,11 @@ def advice_on(found):
 
 
 def failures(found):
-    """Per failed check of an attempted exercise: (message, what was raised or differs, wanted, got)."""
-    if all(check["verdict"].unfinished for check in found["checks"]):
+    """Per failed check of an attempted exercise: (message, what was raised or differs, wanted, got).
+
+    Nothing where that would be about another source than the one that stands in the cell.
+    """
+    if found["stale"] or all(check["verdict"].unfinished for check in found["checks"]):
         return
     raised = set()
     for check in found["checks"]:

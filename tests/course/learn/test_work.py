@@ -1,27 +1,16 @@
 """Copies in work/: added, updated while nobody has written in them, never overwritten."""
 
-import os
 import subprocess
 import sys
-import time
 
 import nbformat
 import pytest
 
 from course import contract
-from course.grade import mine, plan, release, submission
+from course.grade import release
 from course.learn import start, work
+from tests.course.learn.conftest import NAME, answer_in, change, commit
 from tests.course.test_contract import example
-
-NAME = "1_series/99_example.ipynb"
-
-
-@pytest.fixture
-def source(tmp_path):
-    path = tmp_path / "notebooks" / NAME
-    path.parent.mkdir(parents=True)
-    nbformat.write(example(), path)
-    return path
 
 
 def released(paths, folder, **options):
@@ -29,10 +18,6 @@ def released(paths, folder, **options):
     done, said = release.release(paths, folder, **options)
     assert said == []
     return done
-
-
-def change(path, old, new):
-    path.write_text(path.read_text().replace(old, new))
 
 
 def test_releasing_is_deterministic(source, tmp_path):
@@ -80,28 +65,6 @@ def test_a_file_that_is_no_notebook_is_kept(source, tmp_path, content):
     assert (folder / NAME).read_bytes() == content
 
 
-@pytest.fixture
-def repository(source, tmp_path):
-    """The source in a repository, committed."""
-    commit(tmp_path / "notebooks", "init", "-q")
-    commit(tmp_path / "notebooks", "add", ".")
-    commit(tmp_path / "notebooks", "commit", "-qm", "The course")
-    return source
-
-
-def commit(folder, *arguments):
-    author = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    subprocess.run(["git", "-C", folder, *arguments], check=True, env={**os.environ, **author})
-
-
-def answer_in(source):
-    """Work in the source by mistake: an answer, and a wanted output that Run All replaced."""
-    book = nbformat.read(source, 4)
-    next(cell for cell in book.cells if cell.id == "exercise-99-2").source = "answer = 41"
-    next(cell for cell in book.cells if cell.id == "check-99-1-01").outputs[0].text = "7\n"
-    nbformat.write(book, source)
-
-
 def test_work_in_the_source_before_the_first_release_is_not_released(repository, tmp_path):
     folder, clean = tmp_path / "work", release.copy_text(example())
     answer_in(repository)
@@ -145,110 +108,6 @@ def test_a_damaged_source_costs_itself_alone(repository, tmp_path, damage):
     assert list(done) == ["1_series/98_sound.ipynb"]
     assert len(said) == 1
     assert said[0].startswith(f"{NAME}: left out: ")
-
-
-def test_grade_mine_compares_with_what_is_committed(repository, tmp_path, monkeypatch):
-    monkeypatch.setattr(mine, "find_checked", lambda number: repository)
-    monkeypatch.setattr(mine, "WORK", tmp_path / "work")
-    monkeypatch.setattr(mine, "STUDENT", tmp_path / "none")
-    release.release([repository], tmp_path / "work", safe=True)
-    assert mine.reference("99") == (example(), [])
-    answer_in(repository)
-    book, said = mine.reference("99")
-    assert book == example()
-    assert said[0].startswith(f"{repository}: 99.1, 99.2 differ from what is committed, which is taken here")
-    change(repository, contract.END, "# gone")
-    assert mine.reference("99")[0] == example()
-    commit(repository.parent, "checkout", "-q", ".")
-    change(repository, '"6\\n"', '"six\\n"')  # a newer release of the course
-    commit(repository.parent, "commit", "-qam", "Six in words")
-    book, said = mine.reference("99")
-    assert said == ["the course is newer than your copy: 99.1 changed since"]
-    subprocess.run(["rm", "-rf", repository.parents[1] / ".git"], check=True)
-    with pytest.raises(SystemExit, match=r"99\.1 not as in your copy: put the file back if it was edited"):
-        mine.reference("99")
-    repository.write_text(repository.read_text().replace(contract.END, "# gone"))
-    with pytest.raises(SystemExit, match="needs an"):
-        mine.reference("99")
-
-
-def test_grade_mine_takes_the_file_as_it_was_given_out(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(mine, "find_checked", lambda number: source)
-    monkeypatch.setattr(mine, "WORK", tmp_path / "work")
-    monkeypatch.setattr(mine, "STUDENT", tmp_path / "none")
-    with pytest.raises(SystemExit, match="no copy in work/ or build/student; run make learn"):
-        mine.own_copy("99", None)
-    release.release([source], tmp_path / "work")
-    own = tmp_path / "work" / NAME
-    copies = [own.with_name("99_example-Copy1.ipynb"), own.with_name("99_example (1).ipynb")]
-    for path in copies:
-        path.write_bytes(own.read_bytes())
-    assert mine.own_copy("99", None) == (own, sorted(copies))
-    own.unlink()
-    assert mine.own_copy("99", None)[0] in copies  # renamed is found too
-    assert mine.own_copy("99", str(copies[0])) == (copies[0], [])
-
-
-@pytest.mark.parametrize(("body", "imported"), [
-    ("2 * x", []), ("2 * x + decimal.Decimal(0)", ["decimal"]),
-    ("eval('decimal').Decimal(2 * x)", ["decimal", "fractions"]),  # a name that nobody sees: then all of them
-])  # fmt: skip
-def test_grade_mine_imports_what_is_needed(monkeypatch, capsys, body, imported):
-    book, asked, steps = example(), [], plan.steps
-    imports = "import decimal\nimport fractions"
-    book.cells.insert(2, nbformat.v4.new_code_cell(imports, id="imports", metadata={"body": body}))
-    mine_own = nbformat.from_dict(book)
-    source = f"def twice(x):\n    return int({body})"
-    next(cell for cell in mine_own.cells if cell.id == "exercise-99-1").source = source
-
-    def noted(*given, **named):
-        asked.append(steps(*given, **named))
-        return asked[-1]
-
-    monkeypatch.setattr(plan, "steps", noted)
-    mine.in_turn(nbformat.writes(mine_own).encode(), book, {"lean": True})
-    assert "99.1   ✔ correct        3 of 3" in capsys.readouterr().out
-    there = "".join(step["source"] for step in asked[-1] if step["cell"] == "imports")
-    assert there.replace("import ", "").split() == imported
-
-
-def test_grade_mine_says_when_it_was_saved_and_what_comes_next(source, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(mine, "find_checked", lambda number: source)
-    monkeypatch.setattr(mine, "WORK", tmp_path / "work")
-    monkeypatch.setattr(mine, "STUDENT", tmp_path / "none")
-    monkeypatch.setattr("sys.argv", ["mine", "99"])
-    release.release([source], tmp_path / "work")
-    rows = {name: {"exercise": name, "points": 1, "possible": 2, "note": "", "checks": [], "outcome": outcome}
-            for name, outcome in (("99.1", "correct"), ("99.2", "incorrect"))}  # fmt: skip
-    result = {"status": "graded", "notes": ["a note"]}
-
-    def grade(content, reference, limits, only):
-        return {**result, "exercises": [rows[name] for name in only]}
-
-    monkeypatch.setattr(submission, "grade", grade)
-    os.utime(tmp_path / "work" / NAME, (time.time() - 130,) * 2)
-    mine.main()
-    shown = capsys.readouterr().out
-    assert "99_example.ipynb, saved 2 minutes ago ..." in shown
-    assert shown.count("a note") == 1
-    assert "2 of 4 points. Next: mend 99.2, run its cell, save (Ctrl+S), and run this again." in shown
-    check = {
-        "passed": False,
-        "hidden": False,
-        "message": "Half.",
-        "detail": "",
-        "expected": "2.5\n",
-        "got": "5.0\n",
-    }
-    rows["99.2"]["checks"] = [check]
-    mine.main()
-    assert "Here 2.5 is wanted, 5.0 came, 2.5 away." in capsys.readouterr().out
-    rows["99.2"].update(outcome="correct", checks=[])
-    mine.main()
-    assert "All is correct. Hand in this file" in capsys.readouterr().out
-    result["status"] = "unreadable"
-    mine.main()
-    assert "0 of 0 points. Open the file in JupyterLab and save it again" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("content", "said"), [
