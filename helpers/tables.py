@@ -3,7 +3,6 @@
 import re
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,78 +10,12 @@ from scipy.spatial.distance import cdist
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, PowerTransformer, RobustScaler, StandardScaler
 
-from helpers import files
+from helpers.reading import read_table  # noqa: F401, part of this module for its users
 from helpers.softmin import data_matrix, nearest_distances, positive, softmin
 
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 0.5  # rows of a table; words of a category; of quantiles
-BINARY = {b"PK\x03\x04": "an Excel or zip file; save the sheet as CSV",
-          b"PAR1": "a Parquet file; save it as CSV", b"%PDF": "a PDF; copy its table into a CSV file",
-          b"\x1f\x8b": "compressed; unpack it first"}
-ID = re.compile(r"(?i:(?:^|[_\s.-])(?:id|nr|uuid)$|^(?:index|key)$)|[a-z]I[Dd]$")
+ID = re.compile(r"(?i:(?:^|[_\s.-])(?:id|nr|uuid)$|^(?:index|key|zip|zip.?code|plz|postcode)$)|[a-z]I[Dd]$")
 MISSING_CODES = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
-
-
-def read_table(path):
-    """A DataFrame of a text file with a header line, whatever separates its columns.
-
-    The separator is the one of , ; tab and | that splits the header most often; numbers with a decimal comma
-    (and points between thousands) are read as numbers where the separator is another sign; text is UTF-8,
-    else UTF-16 (with its mark), else Windows-1252. What is no comma-separated table in UTF-8 is said in a
-    warning.
-    Raises ValueError naming the file where it is no file, empty, a web page, an Excel file or the like, where
-    it has no header line, or a row has too many columns.
-    """
-    if not Path(path).is_file():
-        raise ValueError(f"path: '{path}' is not a file; allowed is a text file with a header line")
-    with open(path, "rb") as stream:
-        start = stream.read(4)
-    if kind := next((kind for mark, kind in BINARY.items() if start.startswith(mark)), ""):
-        raise ValueError(f"path: '{path}' is {kind}")
-    text, encoding = _decoded(path)
-    header = text.lstrip("\n").partition("\n")[0]
-    separator = max(SEPARATORS, key=header.count)
-    try:
-        if files.disguise(path):
-            raise pd.errors.ParserError
-        frames = [pd.read_csv(path, sep=separator, encoding=encoding)]
-        if separator != ",":
-            frames.append(_ungrouped(pd.read_csv(path, sep=separator, encoding=encoding, decimal=",")))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
-        raise files.unreadable(path, "a table of values", error) from None
-    if pd.to_numeric(pd.Series(frames[0].columns), errors="coerce").notna().all():
-        raise ValueError(f"path: '{path}' begins with numbers; needed is a first line that names the columns")
-    numeric = [len(frame.select_dtypes("number").columns) for frame in frames]
-    comma = len(frames) > 1 and numeric[1] > numeric[0]
-    unusual = [f"separated by {SEPARATORS[separator]}"] * (separator != ",") + ["decimal commas"] * comma
-    unusual += [f"encoded as {encoding}"] * (encoding != ENCODINGS[0])
-    if unusual:
-        warnings.warn(f"path: '{path}' is read as {', '.join(unusual)}", stacklevel=2)
-    return frames[comma]
-
-
-def _ungrouped(frame):
-    """The frame with columns such as 1.234.567,8 as numbers; dates such as 01.02.2024 stay what they are."""
-    for name in frame.select_dtypes(exclude="number"):
-        texts = frame[name].dropna().astype(str)
-        if len(texts) and texts.str.fullmatch(r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?").all():
-            plain = texts.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-            frame[name] = pd.to_numeric(plain).reindex(frame.index)
-    return frame
-
-
-def _decoded(path):
-    """(text, encoding) of a file by the first of ENCODINGS that fits; UTF-16 only where its mark is there."""
-    content = Path(path).read_bytes()
-    for encoding in ENCODINGS:
-        if encoding == "utf-16" and content[:2] not in (b"\xff\xfe", b"\xfe\xff"):
-            continue
-        try:
-            return content.decode(encoding), encoding
-        except UnicodeError:
-            continue
-    raise files.unreadable(path, "a table of values", ValueError("bytes that are no text"))
 
 
 @dataclass(frozen=True)
@@ -107,24 +40,26 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     87:954, 2000), fitted between the 5 % and 95 % quantiles for the same reason; words: one 0/1
     column each, "missing" a word of its own; a 0/1 column says
     where a number was missing. Rows that differ in a word are as far apart as two typical rows in a number.
-    Left out: leave_out, dates, columns that name or count rows, mix numbers with text, have one value or are
-    mostly missing; rows with nothing in them; beyond most_rows a random choice stays. A number that may stand
-    for a missing one (-999) is named in its step. Raises ValueError where too little is left.
+    Left out: leave_out, dates, columns that name or count rows, mix numbers with text, have one value, are
+    mostly missing or say the same as another; rows with nothing in them; beyond most_rows a random choice
+    stays. A number that may stand for a missing one (-999) is named in its step; infinite ones are missing.
+    Raises ValueError where too little is left.
     """
     if frame.columns.has_duplicates:
         raise ValueError(f"frame: two columns are called {frame.columns[frame.columns.duplicated()][0]!r}; "
                          "allowed are different names")
-    unknown = [name for name in leave_out if name not in frame]
-    if unknown:
-        raise ValueError(f"leave_out: {unknown[0]!r} is no column; allowed are {', '.join(map(str, frame))}")
-    frame = frame.replace([np.inf, -np.inf], np.nan)
+    for name in set(leave_out) - set(frame):
+        raise ValueError(f"leave_out: {name!r} is no column; allowed are {', '.join(map(str, frame))}")
+    infinite = frame.isin([np.inf, -np.inf])
+    frame = frame.mask(infinite)
     why = {name: "asked for" if name in leave_out else _why_not(name, frame[name]) for name in frame}
     kept = [name for name in frame if not why[name]]
     left_out = [(f"column {name}", 1, reason) for name, reason in why.items() if reason]
+    left_out += [(f"values of {name}", count, "infinite, taken as missing")
+                 for name, count in infinite[kept].sum().items() if count]
     empty = frame[kept].isna().all(axis=1).to_numpy() & bool(kept)
     rows = np.flatnonzero(~empty)
-    if empty.any():
-        left_out.append(("rows", int(empty.sum()), "nothing in them"))
+    left_out += [("rows", int(empty.sum()), "nothing in them")] * bool(empty.any())
     if not kept or len(rows) < FEWEST_ROWS:
         said = "; ".join(f"{what}: {reason}" for what, _, reason in left_out)
         raise ValueError(f"frame: {len(kept)} columns and {len(rows)} rows are left; needed are at least 1 "
@@ -132,10 +67,18 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     if len(rows) > most_rows:
         left_out.append(("rows", len(rows) - most_rows, f"a random choice of {most_rows:,} stays"))
         rows = np.sort(np.random.default_rng(seed).choice(rows, most_rows, replace=False))
-    parts, steps = zip(*(_as_numbers(frame[name].iloc[rows]) for name in kept), strict=True)
-    owner = np.repeat(np.array(kept, dtype=object), [part.shape[1] for part in parts])
+    numbers, steps = {}, {}
+    for name in kept:
+        part, step = _as_numbers(frame[name].iloc[rows])
+        first = numbers.setdefault((part.round(6) + 0).tobytes(), (name, part))[0]
+        if first == name:
+            steps[name] = step
+        else:
+            left_out.append((f"column {name}", 1, f"says the same as {first}"))
+    owner = np.repeat(np.array([*steps], dtype=object), [part.shape[1] for _, part in numbers.values()])
     left_out = pd.DataFrame(left_out, columns=["what", "count", "reason"])
-    return Prepared(np.hstack(parts), owner, rows, left_out, pd.DataFrame({"column": kept, "step": steps}))
+    return Prepared(np.hstack([part for _, part in numbers.values()]), owner, rows, left_out,
+                    pd.DataFrame(steps.items(), columns=["column", "step"]))
 
 
 def _is_number(values):

@@ -1,0 +1,104 @@
+"""A table of one's own from a text file: what is found, what is said, what is refused."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import tables
+
+ROWS = "kg,town,age\n3.5,Köln,30\n4.25,Bonn,41\n2.0,Köln,28\n"
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    (b"PK\x03\x04rest", "is an Excel or zip file; save the sheet as CSV"),
+    (b"1.5,2\n3,4\n", "begins with numbers; needed is a first line that names the columns"),
+])
+def test_no_text_table_is_one_line(tmp_path, content, says):
+    (tmp_path / "own.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=says):
+        tables.read_table(tmp_path / "own.csv")
+
+
+def test_grouped_thousands_are_numbers_and_dates_are_not(tmp_path):
+    rows = "sum;day;price\n1.234.567;01.02.2024;1,5\n12;28.12.2024;1.000,25\n"
+    (tmp_path / "own.csv").write_text(rows)
+    with pytest.warns(UserWarning, match="decimal commas"):
+        frame = tables.read_table(tmp_path / "own.csv")
+    assert frame["sum"].tolist() == [1234567, 12]
+    assert frame["day"].tolist() == ["01.02.2024", "28.12.2024"]
+    assert frame["price"].tolist() == [1.5, 1000.25]
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(ValueError, match="is not a file; allowed is a text file with a header line"):
+        tables.read_table(tmp_path)
+
+
+def read(folder, content, encoding="utf-8"):
+    """(frame, what was said) of a file with this content."""
+    (folder / "own.csv").write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        frame = tables.read_table(folder / "own.csv")
+    return frame, "".join(str(one.message) for one in said)
+
+
+@pytest.mark.parametrize(("separator", "texts", "numbers", "says"), [
+    (",", ['"2,345.05"', "17.5"], [2345.05, 17.5], ""),
+    (",", ['"71,5"', '"1234,25"'], [71.5, 1234.25], "decimal commas"),
+    (";", ["6\u00a0856,10", "12,5"], [6856.1, 12.5], "decimal commas"),
+    (",", ["8'049", "1'234'567"], [8049, 1234567], ""),
+    (",", ["\u22123.5", "2"], [-3.5, 2], ""),
+    (",", ["42.7%", "3.1%"], [42.7, 3.1], "numbers of '%' in 'x'"),
+    (",", ['"$1,104.64"', "$9.00"], [1104.64, 9], "numbers of '$' in 'x'"),
+    (",", ["3.5 kg", "12 kg"], [3.5, 12], "numbers of 'kg' in 'x'"),
+    (",", ["3.5", "-"], [3.5, np.nan], ""),
+    (",", ["#DIV/0!", "k.A."], [np.nan, np.nan], ""),
+    (",", ["3 kg", "3 lb"], None, ""),  # two units: no number
+    (",", ["1-2", "3-4"], None, ""),
+])
+def test_numbers_as_people_write_them(tmp_path, separator, texts, numbers, says):
+    rows = [f"{text}{separator}word" for text in texts]
+    frame, said = read(tmp_path, "\n".join([f"x{separator}y", *rows]))
+    assert says in said
+    if numbers is None:
+        assert frame["x"].tolist() == texts
+    else:
+        np.testing.assert_array_equal(frame["x"], numbers)
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    ("Report\nof May\n\n" + ROWS, "names 1 columns in its first line and has 3 values in line 4; delete"),
+    ("Report,,\nof May,,\n" + ROWS, "names 1 of 3 columns in its first line; delete the lines above"),
+    (ROWS + "1,2,3,4\n", "names 3 columns in its first line and has 4 values in line 5"),
+    (ROWS.replace("\n", "\nkg,,years\n", 1), "units in line 2 .'kg'.; write them .* as kg .kg."),
+    ('[{"a": 1}]', "is JSON; save it as CSV"),
+    (ROWS.encode("utf-16-le"), "full of zero bytes, as UTF-16 without its mark; save it as UTF-8"),
+    (b"\xd0\xcf\x11\xe0rest", "is an old Excel file; save the sheet as CSV"),
+])
+def test_what_stands_above_the_table_is_refused(tmp_path, content, says):
+    with pytest.raises(ValueError, match=says) as error:
+        read(tmp_path, content)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    (ROWS.replace("kg", " kg "), ""),
+    ("sep=,\n" + ROWS, ""),
+    (ROWS.replace(",", "\t"), "separated by tabs"),
+    (ROWS.replace(",", "  "), "separated by spaces"),
+    (ROWS.replace("\n", "\r"), ""),
+])
+def test_the_same_table_comes_back(tmp_path, content, says):
+    plain, _ = read(tmp_path, ROWS)
+    frame, said = read(tmp_path, content)
+    pd.testing.assert_frame_equal(frame, plain)
+    assert said.endswith(says)
+
+
+def test_doubtful_names_are_said(tmp_path):
+    assert "the second as 'a.1'" in read(tmp_path, "a,a\n1,2\n")[1]
+    assert "names columns, '21.39' too" in read(tmp_path, "21.39,Köln\n3.5,Bonn\n")[1]
+    assert not read(tmp_path, "town,2019,2020\nKöln,3,4\n")[1]
