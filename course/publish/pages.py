@@ -10,6 +10,7 @@ import importlib
 import inspect
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 
 import nbformat
@@ -17,6 +18,7 @@ from bs4 import BeautifulSoup
 
 from course import contract
 from course.notebooks import NOTEBOOKS, ROOT
+from course.publish import references
 from helpers.figures import MIME as FIGURE
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
@@ -76,9 +78,24 @@ def notebook_page(path, hosting, images):
                 page_output(output, f"{path.name} cell {number}", f"{path.stem}-{cell.id}-{k}.png", images)
                 for k, output in enumerate(cell.outputs)
             ]
+        else:
+            cell.source = references.linked(cell.source, references.known())
+    words = keywords(*(cell.source for cell in book.cells))
     title, _, rest = book.cells[0].source.partition("\n")
-    book.cells[0].source = f"{title}\n\n{bar(place, hosting)}\n{rest}"
+    book.cells[0].source = f"{title}\n\n{bar(place, hosting)}\n{words}\n{rest}"
     return book
+
+
+def keywords(*texts):
+    """What a reader may type into the search for a word that is written otherwise: gradcam, schutt."""
+    words = set(re.findall(r"\w+(?:-\w+)*", " ".join(texts)))
+    joined = {
+        word.replace("-", "").lower() for word in words if re.fullmatch(r"[^\W\d_]+(-[^\W\d_]+)+", word)
+    }
+    plain = {unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode().lower()
+             for word in words if not word.isascii()}  # fmt: skip
+    found = ", ".join(sorted(joined | plain - {""}))
+    return f"```{{eval-rst}}\n.. meta::\n   :keywords: {found}\n```\n" if found else ""
 
 
 def bar(place, hosting):
@@ -206,7 +223,7 @@ def document_page(path, name, pages, hosting):
             return f"[{words}](https://github.com/{hosting.repository}/blob/HEAD/{inside})"
         return words
 
-    return LINK.sub(link, text)
+    return f"{LINK.sub(link, text)}\n{keywords(text)}"
 
 
 def module_page(name):

@@ -20,7 +20,7 @@ import nbformat
 
 from course.grade import release
 from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks
-from course.publish import links
+from course.publish import links, references
 from course.publish.pages import Hosting, PageError, document_page, module_page, notebook_page, size
 
 SITE, BRANCH = BUILD / "site", BUILD / "student-branch"
@@ -86,8 +86,14 @@ def write_sources(source, hosting, notebooks, documents):
     pages = {path: f"guide/{name}.md" for name, path in documents.items()}
     pages |= {path.relative_to(ROOT).as_posix(): path.relative_to(NOTEBOOKS).as_posix() for path in notebooks}
     pages["README.md"] = "index.md"
+    places = {path.name[:2]: f"../{path.relative_to(NOTEBOOKS).as_posix()}" for path in notebooks}
     for name, path in documents.items():
-        write(source / "guide" / f"{name}.md", document_page(ROOT / path, f"guide/{name}.md", pages, hosting))
+        text = document_page(ROOT / path, f"guide/{name}.md", pages, hosting)
+        if name == "references":
+            text = references.with_notebooks(text, notebooks, places)
+        elif name == "glossary":
+            text = references.numbers_linked(text, places)
+        write(source / "guide" / f"{name}.md", text)
     modules = [f"helpers.{path.stem}" for path in sorted((ROOT / "helpers").glob("[a-z]*.py"))]
     for name in modules:
         write(source / "api" / f"{name}.md", module_page(name))
