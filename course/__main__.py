@@ -19,13 +19,13 @@ from course.run import environment  # noqa: E402
 from course.run.parameters import Refused, check_checkout, parse  # noqa: E402
 
 
-def overview():
-    """What `--help` prints."""
+def overview(chosen=None):
+    """What `--help` prints: every command, or the chosen one."""
     lines = [
         "python -m course NAME [PARAMETER=VALUE ...]        the same as make NAME [PARAMETER=VALUE ...]",
         "",
     ]
-    for name, command in COMMANDS.items():
+    for name, command in COMMANDS.items() if chosen is None else [(chosen, COMMANDS[chosen])]:
         parameters = " ".join(f"{key}=..." for key in command.parameters)
         lines.append(f"  {name:12} {command.help}" + (f"\n{'':15}{parameters}" if parameters else ""))
     lines += ["", "all, test, unit, grade and term take -j N: so many at once."]
@@ -39,23 +39,26 @@ def variables(parameters):
     environment was made.
     """
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    names = ("DATA", "DEVICE", "THREADS", "COURSE_REPOSITORY")
+    names = ("DATA", "DEVICE", "THREADS", "COURSE_REPOSITORY", "COURSE_HUB")
     chosen = {name: parameters[name] for name in names if parameters.get(name)}
     # whoever types a command in a notebook's cell watches the command, not what its kernels do
     given = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
     # a terminal without a sign for "correct" shows a question mark before the word, and nothing ends for that
     encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     told = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": f"{encoding}:replace"}
+    told["PYTHONUTF8"] = "1"  # Windows: files are UTF-8 for every library that a command uses
     return {"DATA": "auto", **given, **chosen, **told}
 
 
 def main(arguments):
     """Check everything, then run; returns the exit code."""
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(overview())
+    if not arguments or arguments[0] == "help" or {"-h", "--help"} & set(arguments):
+        print(overview(next((word for word in arguments if word in COMMANDS), None)))
         return 0
     try:
         command, parameters, jobs = parse(arguments, COMMANDS)
+        if sys.platform == "win32" and not command.windows:
+            raise Refused(f"{arguments[0]}: needs Linux or macOS; on Windows type it in WSL")
         check_checkout(ROOT)
         if command.environment:
             environment.ensure(parameters.get("TORCH", ""), force=arguments[0] == "env")
@@ -68,7 +71,7 @@ def main(arguments):
         if code:
             return code
         if step == DATA and SOURCE.exists():  # one decision for everything that follows
-            surroundings["DATA"] = SOURCE.read_text().strip()
+            surroundings["DATA"] = SOURCE.read_text(encoding="utf-8").strip()
     return 0
 
 

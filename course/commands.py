@@ -20,6 +20,7 @@ class Command:
     parameters: tuple = ()
     needs: tuple = ()  # parameters that must be given
     environment: bool = True
+    windows: bool = True  # False: it starts processes in a way that Windows has not
 
 
 def module(name, *arguments):
@@ -150,12 +151,14 @@ COMMANDS = {
     "lab": Command("JupyterLab on notebooks/, with solutions (for authors)", lab),
     "student": Command("student copies to hand out, in build/student", student, ("NB", "FORCE", "DATA")),
     "grade-mine": Command("how your own copy of a notebook stands", grade_mine, ("NB", "FILE", "DATA"),
-                          ("NB",)),
+                          ("NB",), windows=False),
     "grade": Command("grade a class", grade,
                      ("SUBMISSIONS", "REPORTS", "NB", "EXERCISES", "ANONYMOUS", "JOBS", *GRADE, "DATA"),
-                     ("SUBMISSIONS",)),
-    "term": Command("play a term through: release, synthetic submissions, grades", term, ("JOBS", "DATA")),
-    "site": Command("the course as a website in build/site", site, ("COURSE_REPOSITORY",)),
+                     ("SUBMISSIONS",), windows=False),
+    "term": Command("play a term through: release, synthetic submissions, grades", term, ("JOBS", "DATA"),
+                    windows=False),
+    "site": Command("the course as a website in build/site", site,
+                    ("COURSE_REPOSITORY", "COURSE_HUB")),
     "drift": Command("how far the numbers move between processors (slow)", drift, ("NB", "SHARE", "DATA")),
     "compare": Command("two executed builds side by side, as a page", compare, ("A", "B"), ("A", "B")),
     "mutate": Command("how tight the net is: changes that the comparison notices", mutate, ("SHOW",)),

@@ -31,7 +31,7 @@ def data_sets(path):
 
 def source_of(data_set):
     """What build/source says of a data set: "real" or "sample"; of other names, its word for all."""
-    said = SOURCE.read_text().strip() if SOURCE.exists() else "real"
+    said = SOURCE.read_text(encoding="utf-8").strip() if SOURCE.exists() else "real"
     return dict(part.split("=") for part in said.split(",")).get(data_set, "real") if "=" in said else said
 
 

@@ -29,7 +29,7 @@ def device(name="auto"):
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if "COURSE_DEVICE_USED" in os.environ:  # the file in which course.run.execute looks for it
-        Path(os.environ["COURSE_DEVICE_USED"]).write_text(name)
+        Path(os.environ["COURSE_DEVICE_USED"]).write_text(name, encoding="utf-8")
     return torch.device(name)
 
 

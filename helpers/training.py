@@ -86,7 +86,7 @@ def save_checkpoint(path, model, config):
     path, text = Path(path), json.dumps(config, indent=1, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    for target, write in ((Path(f"{path}.json"), lambda part: part.write_text(text)),
+    for target, write in ((Path(f"{path}.json"), lambda part: part.write_text(text, encoding="utf-8")),
                           (path, lambda part: torch.save(weights, part))):
         part = Path(f"{target}.part")
         write(part)
@@ -100,4 +100,4 @@ def load_checkpoint(path, model):
     RuntimeError where the weights do not fit the model, UnpicklingError for a file that holds code.
     """
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return json.loads(Path(f"{path}.json").read_text())
+    return json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))

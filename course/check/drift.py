@@ -112,7 +112,7 @@ def fingerprint(path):
     files = [*sorted((ROOT / "helpers").glob("*.py")), ROOT / "data/registry.toml", ROOT / "data/leaves.csv"]
     versions = [f"{name} {version(name)}" for name in LIBRARIES]
     data = [f"{name} {sources.mode(name)}" for name in data_sets(path)]
-    depends = [*cells, *(file.read_text() for file in files), *versions, *data]
+    depends = [*cells, *(file.read_text(encoding="utf-8") for file in files), *versions, *data]
     return hashlib.sha256("\0".join(depends).encode()).hexdigest()[:12]
 
 

@@ -103,7 +103,8 @@ def start_page(folder):
     page, given = folder / START, folder / RECORD / START
     text = nbformat.writes(book, version=4) + "\n"
     # notes that somebody wrote into the start page are work too
-    now, before = (path.read_text(errors="replace") if path.exists() else "" for path in (page, given))
+    read = lambda path: path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    now, before = read(page), read(given)
     if not now or release.sources(now) in (release.sources(before), release.sources(text)):
         write(page, text)
         write(given, text)

@@ -9,6 +9,7 @@ import html
 import importlib
 import inspect
 import json
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -36,6 +37,17 @@ class Hosting:
     repository: str = ""
     hub: str = ""
     branch: str = "student"
+
+    @classmethod
+    def known(cls):
+        """From COURSE_REPOSITORY and COURSE_HUB, or from CITATION.cff's address; empty where none is set."""
+        cited = re.search(
+            r"^repository-code: [\"']?https://github.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?[\"']?$",
+            (ROOT / "CITATION.cff").read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+        repository = os.environ.get("COURSE_REPOSITORY") or (cited[1] if cited else "")
+        return cls(repository, os.environ.get("COURSE_HUB", ""))
 
     def buttons(self, notebook):
         """[(text, address)] of the places that open a notebook's student copy (path below notebooks/)."""

@@ -61,10 +61,12 @@ def surname(text):
 
 def cited(citation, entries):
     """The works that a citation can mean: same first author, and the most telling place that both name."""
-    places = set(PLACE.findall(citation))
-    same = [work for work in entries if work.name == surname(citation) and work.places & places]
+    places, title = set(PLACE.findall(citation)), re.search(r"\*(.+?)\*", citation)
+    named = [work for work in entries if work.name == surname(citation)]
+    same = [work for work in named if work.places & places]
     telling = [work for work in same if any(":" in place for place in work.places & places)]
-    return telling or same
+    entitled = [work for work in named if title and title[1].lower() in " ".join(work.text.split()).lower()]
+    return telling or same or entitled
 
 
 def linked(markdown, entries):

@@ -1,9 +1,9 @@
 """Build the course's website from the committed outputs: make site, or python -m course site [--to FOLDER].
 
 No notebook is run. Sphinx with MyST-NB and the PyData theme write plain files: a folder that works from a
-disk, without a network. The student copies lie in it for download. Where COURSE_REPOSITORY (owner/name) is
-set, each notebook's page has buttons that open its student copy in Colab and Binder, with COURSE_HUB (an
-address) also in a JupyterHub.
+disk, without a network. The student copies lie in it for download. Where the course's address is known (in
+CITATION.cff, or COURSE_REPOSITORY=owner/name), each notebook's page has buttons that open its student copy in
+Colab and Binder, with COURSE_HUB (an address) also in a JupyterHub, and the start page says where to get it.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def build(target=SITE, hosting=None, notebooks=None, documents=None):
     Raises PageError with the page and the place of what must not be published: an unexecuted notebook, a
     picture without a description, a broken link, a heading twice, a formula that cannot be drawn.
     """
-    hosting = hosting or Hosting(os.environ.get("COURSE_REPOSITORY", ""), os.environ.get("COURSE_HUB", ""))
+    hosting = hosting or Hosting.known()
     notebooks = all_notebooks() if notebooks is None else notebooks
     documents = documents or {name: path for name, path in DOCUMENTS.items() if (ROOT / path).exists()}
     with tempfile.TemporaryDirectory() as folder:
@@ -100,11 +100,13 @@ def write_sources(source, hosting, notebooks, documents):
     for series, (title, members) in by_series(notebooks, readme).items():
         names = [Path(page).stem for page, *_ in members]
         write(source / series / "index.md", listing(title, names, "The notebooks of this series, in order."))
-    write(source / "guide" / "index.md", listing("Guides", list(documents), "For each kind of reader."))
+    write(source / "guide" / "index.md", listing("Guides", list(documents), "For each kind of reader.", 1))
     write(
         source / "api" / "index.md", listing("Functions for your own data", modules, "The package `helpers`.")
     )
-    write(source / "index.md", start_page(notebooks, documents, images))
+    about = document_page(ROOT / "README.md", "index.md", pages, hosting)
+    ending = "\n".join(section(about, name) for name in ("Cite", "Licences"))
+    write(source / "index.md", start_page(notebooks, documents, images, hosting.repository, ending))
 
 
 def write(path, text):
@@ -112,22 +114,28 @@ def write(path, text):
     path.write_text(text, encoding="utf-8")
 
 
-def listing(title, names, text):
-    """A page that is a table of contents."""
-    return "\n".join([f"# {title}", "", text, "", "```{toctree}", *names, "```", ""])
+def listing(title, names, text, depth=2):
+    """A page that is a table of contents, of pages alone or of their sections too."""
+    return "\n".join(
+        [f"# {title}", "", text, "", "```{toctree}", f":maxdepth: {depth}", "", *names, "```", ""]
+    )
 
 
-def start_page(notebooks, documents, images):
+def start_page(notebooks, documents, images, repository, ending):
     """The start page: each series with a picture, its notebooks with what one learns and what comes out."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = ["# Open the black box", "", introduction(readme), ""]
     doors = [f"[{words}](guide/{name}.md)" for name, words in DOORS.items() if name in documents]
     lines += [f"**Begin** {', '.join(doors)}.", ""] if doors else []
+    if repository:
+        address = f"https://github.com/{repository}"
+        lines += [f"**Get it**: `git clone {address}`, or [as a zip]({address}/archive/HEAD.zip).", ""]
     for series, (title, members) in by_series(notebooks, readme).items():
         picture, text = picture_of_series(series, images)
         lines += [f"## {title}", "", *([f"![{text}](_static/figures/{picture})", ""] if picture else [])]
         lines += [f"- [{name}]({page}): {learn}. *{result}*" for page, name, learn, result in members]
         lines.append("")
+    lines += [ending, ""]
     lines += toctree(
         "Contents",
         [*(f"{series}/index" for series in by_series(notebooks, readme)), "guide/index", "api/index"],
@@ -141,7 +149,7 @@ def by_series(notebooks, readme):
     titles = dict(zip(sorted(PICTURES), SERIES.findall(readme), strict=False))
     found = {}
     for path in notebooks:
-        said = rows.get(path.relative_to(ROOT).as_posix(), "")
+        said = re.sub(r" \(\d+ s\)(?=\. \*)", "", rows.get(path.relative_to(ROOT).as_posix(), ""))
         learn, _, result = said.rstrip("*").partition(". *")
         _, members = found.setdefault(path.parent.name, (titles.get(path.parent.name, path.parent.name), []))
         members.append((path.relative_to(NOTEBOOKS).as_posix(), path.stem.replace("_", " "), learn, result))
@@ -153,6 +161,12 @@ def picture_of_series(series, images):
     number, which = PICTURES.get(series, ("", 0))
     names = [name for name in images if number and name.startswith(f"{number}_")]
     return (names[which], images[names[which]][1]) if len(names) > which else ("", "")
+
+
+def section(readme, title):
+    """A section of README with its heading, empty where there is none."""
+    found = re.search(rf"^## {title}\n.*?(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
+    return found[0] if found else ""
 
 
 def introduction(readme):
@@ -253,7 +267,7 @@ def main():
         pages = build(arguments.to.resolve())
     except PageError as error:
         sys.exit(f"site: {error}")
-    if repository := os.environ.get("COURSE_REPOSITORY"):
+    if repository := Hosting.known().repository:
         write_student_branch(BRANCH, all_notebooks(), repository)
         print(f"student copies for the launch buttons: {BRANCH.relative_to(ROOT)}")
     print(f"{pages} pages in {time.monotonic() - begin:.0f} s: {arguments.to / 'index.html'}")

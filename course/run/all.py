@@ -31,14 +31,15 @@ def digest(path, parameters):
     """A digest of everything that a notebook's result depends on."""
     code = [cell.source for cell in nbformat.read(path, 4).cells]
     files = [*sorted((ROOT / "helpers").glob("*.py")), *(ROOT / name for name in MACHINERY)]
-    settings = [*parameters, os.environ.get("DEVICE", ""), SOURCE.read_text() if SOURCE.exists() else ""]
+    source = SOURCE.read_text(encoding="utf-8") if SOURCE.exists() else ""
+    settings = [*parameters, os.environ.get("DEVICE", ""), source]
     parts = [*code, *(file.read_text(encoding="utf-8") for file in files), *settings]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def stale(paths, parameters):
     """{path: digest} of the notebooks that must run."""
-    known = json.loads(DIGESTS.read_text()) if DIGESTS.exists() else {}
+    known = json.loads(DIGESTS.read_text(encoding="utf-8")) if DIGESTS.exists() else {}
     now = {path: digest(path, parameters) for path in paths}
     return {
         path: value
@@ -49,10 +50,10 @@ def stale(paths, parameters):
 
 def remember(name, value):
     with LOCK:
-        known = json.loads(DIGESTS.read_text()) if DIGESTS.exists() else {}
+        known = json.loads(DIGESTS.read_text(encoding="utf-8")) if DIGESTS.exists() else {}
         known[name] = value
         scratch = DIGESTS.with_suffix(".new")
-        scratch.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+        scratch.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         scratch.replace(DIGESTS)
 
 

@@ -69,11 +69,12 @@ def main():
         named = "; ".join(f"{title}: {said}" for title, said in stand_ins.items())
         print(f"\n*** SAMPLE, not the real data: {named} ***\n")
     SOURCE.parent.mkdir(exist_ok=True)
-    DECISIONS.write_text(json.dumps({name: vars(said) for name, said in found.items()}, indent=1) + "\n")
+    decided = json.dumps({name: vars(said) for name, said in found.items()}, indent=1)
+    DECISIONS.write_text(decided + "\n", encoding="utf-8")
     kinds = {said.source for said in found.values()}
     mixed = ",".join(f"{name}={said.source}" for name, said in found.items())
     asked = kinds == {"real"} or os.environ.get("DATA") == "sample"  # a sample by need keeps its reasons
-    SOURCE.write_text((kinds.pop() if asked else mixed) + "\n")
+    SOURCE.write_text((kinds.pop() if asked else mixed) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def wanted(torch=""):
 def installed(folder=FOLDER):
     """The stamp of the environment, "" where it is incomplete."""
     stamp = folder / "installed"
-    return stamp.read_text().strip() if stamp.exists() else ""
+    return stamp.read_text(encoding="utf-8").strip() if stamp.exists() else ""
 
 
 def ensure(torch="", folder=FOLDER, force=False):
@@ -105,7 +105,7 @@ def ensure(torch="", folder=FOLDER, force=False):
     announce(torch, folder)
     uv = uv_of(folder, sound)
     install(uv, torch, folder)
-    (folder / "installed").write_text(wanted(torch) + "\n")
+    (folder / "installed").write_text(wanted(torch) + "\n", encoding="utf-8")
     print("environment: ready", flush=True)
 
 
@@ -164,7 +164,8 @@ def install(uv, torch, folder):
         lock = LOCK
         if torch == "cpu":
             lock = Path(scratch, "requirements.lock")
-            lock.write_text("\n".join(line for line in LOCK.read_text().splitlines() if not CUDA.match(line)))
+            every = LOCK.read_text(encoding="utf-8").splitlines()
+            lock.write_text("\n".join(line for line in every if not CUDA.match(line)), encoding="utf-8")
             base += ["--torch-backend", "cpu"]
         # `install` instead of `sync` keeps the uv that pip put there
         run(*base, "--requirement", lock, env=surroundings, cwd=ROOT)
@@ -183,7 +184,7 @@ def direct_dependencies():
     """The names of the packages that pyproject.toml asks for, without their ranges."""
     import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     return sorted({re.match(r"[\w.-]+", line)[0] for group in groups for line in group})
 
@@ -203,7 +204,7 @@ def locked_versions(python="3.11"):
     }
     from packaging.requirements import Requirement
 
-    for line in LOCK.read_text().splitlines():
+    for line in LOCK.read_text(encoding="utf-8").splitlines():
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate(marker_environment):
             versions[requirement.name] = str(requirement.specifier).removeprefix("==")
@@ -235,7 +236,7 @@ def lock():
     uv = shutil.which("uv") or python().parent / "uv"
     run(uv, "pip", "compile", "pyproject.toml", "--all-extras", "--universal", "--python-version", "3.11",
         "--no-header", "--no-annotate", "--no-emit-index-url", "-q", "-o", LOCK, cwd=ROOT)  # fmt: skip
-    (ROOT / "environment.yml").write_text(conda())
+    (ROOT / "environment.yml").write_text(conda(), encoding="utf-8")
 
 
 if __name__ == "__main__":

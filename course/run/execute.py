@@ -100,13 +100,13 @@ def execute(path, target, parameters, sockets=None):
 def used_device(file):
     """Yields a dict whose "name" is in the end the device that helpers.runtime.device chose in the kernel."""
     device = {"name": "cpu"}  # where the notebook asks for none
-    file.write_text(device["name"])
+    file.write_text(device["name"], encoding="utf-8")
     os.environ["COURSE_DEVICE_USED"] = str(file)  # for the kernel, not for whoever imports this module
     try:
         yield device
     finally:
         del os.environ["COURSE_DEVICE_USED"]
-        device["name"] = file.read_text()
+        device["name"] = file.read_text(encoding="utf-8")
         file.unlink()
 
 

@@ -52,7 +52,7 @@ def markdown(rows):
     lines += ["", f"{passed} of {len(rows)} notebooks passed, {seconds:.0f} s in all."]
     if any(entry["data"] == "sample" for entry in rows):
         lines += ["", "**SAMPLE: some results come from the embedded sample, not from the real data.**"]
-        decided = json.loads(DECISIONS.read_text()) if DECISIONS.exists() else {}
+        decided = json.loads(DECISIONS.read_text(encoding="utf-8")) if DECISIONS.exists() else {}
         lines += [
             f"- {name}: sample" + (f" ({said['reason']})" if said["reason"] else "")
             for name, said in decided.items()
@@ -67,8 +67,8 @@ def main(wanted=None):
     rows = [row(path) for path in paths]
     BUILD.mkdir(exist_ok=True)
     table = markdown(rows)
-    (BUILD / "summary.md").write_text(table + "\n")
-    (BUILD / "summary.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (BUILD / "summary.md").write_text(table + "\n", encoding="utf-8")
+    (BUILD / "summary.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(table)
     counted = [entry for path, entry in zip(paths, rows, strict=True) if wanted is None or path in wanted]
     sys.exit(any(entry["status"] != "passed" for entry in counted))
