@@ -1,5 +1,6 @@
 """What becomes a page and what must not: each guard breaks on a page that is broken in just that way."""
 
+import re
 import subprocess
 import sys
 
@@ -198,3 +199,38 @@ def test_a_docstring_is_shown_as_it_is_typed():
 def test_the_start_page_begins_with_what_the_course_is():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert site.introduction(readme).startswith("A course on explainable machine learning")
+
+
+def test_the_address_of_the_course_stands_in_one_place(tmp_path, monkeypatch):
+    monkeypatch.delenv("COURSE_REPOSITORY", raising=False)
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    citation = tmp_path / "CITATION.cff"
+    citation.write_text("version: 1\n# repository-code: https://github.com/no/where\n", encoding="utf-8")
+    assert Hosting.known() == Hosting()
+    citation.write_text('repository-code: "https://github.com/owner/a.name.git"\n', encoding="utf-8")
+    assert Hosting.known().repository == "owner/a.name"
+    monkeypatch.setenv("COURSE_REPOSITORY", "other/place")
+    assert Hosting.known().repository == "other/place"
+
+
+def test_no_document_asks_the_reader_to_fill_in_an_address():
+    for path in ["README.md", *site.DOCUMENTS.values()]:
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert not re.findall(r"<(?:this|its|your|address|the)\b[^>]*>", text), path
+
+
+def test_the_start_page_says_how_to_cite_and_where_to_get_the_course():
+    start = lambda repository: site.start_page([], {}, {}, repository, "## Cite\n")
+    assert "git clone" not in start("")
+    assert "`git clone https://github.com/owner/name`" in start("owner/name")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert site.section(readme, "Cite").startswith("## Cite\n\nThe authors of Open the black box")
+    version = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"version {version[1]} " in site.section(readme, "Cite")
+    assert f'version = "{version[1]}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_a_word_with_a_hyphen_or_an_accent_is_found_without_it():
+    words = pages.keywords("Grad-CAM of Schütt, k-means; 11-13 and snake_case-x")
+    assert ":keywords: gradcam, kmeans, schutt\n" in words
+    assert pages.keywords("plain words") == ""

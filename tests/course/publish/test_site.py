@@ -138,12 +138,35 @@ def test_a_wide_page_stays_in_place_and_axe_finds_no_serious_violation(browser, 
     assert found == []
 
 
-def test_the_search_finds_a_word_without_a_network(browser, built):
+@pytest.mark.parametrize(
+    ("words", "page_title"),
+    [
+        ("softmin", "12 Finding unusual customers"),
+        ("gradcam", "34 Sensitivity"),
+        ("Grad-CAM", "34 Sensitivity"),
+        ("Holm", "11 Meet the customers"),
+        ("saliency map", "Glossary"),
+        ("schutt", "References"),
+    ],
+)
+def test_the_search_finds_a_word_as_it_is_typed_without_a_network(words, page_title, browser, built):
     page = browser.new_page()
-    page.goto((built / "search.html").as_uri() + "?q=softmin")
+    page.goto((built / "search.html").as_uri() + f"?q={words.replace(' ', '+')}")
     page.wait_for_selector("#search-results li")
-    assert "12 Finding unusual customers" in page.inner_text("#search-results")
+    assert page_title in page.inner_text("#search-results")
     page.close()
+
+
+def test_code_is_not_cut_on_a_wide_screen_and_prose_keeps_a_line_to_follow(browser, built):
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto((built / "1_wholesale" / "12_anomalies.html").as_uri())
+    cut = page.evaluate("""[...document.querySelectorAll('article pre')].filter(
+        e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1).length""")
+    widest = page.evaluate("""Math.max(...[...document.querySelectorAll('article p')].map(
+        e => e.clientWidth / parseFloat(getComputedStyle(e).fontSize)))""")
+    page.close()
+    assert cut <= 5
+    assert widest <= 46
 
 
 def test_the_keyboard_alone_reaches_every_link_of_a_page(browser, built):
