@@ -8,6 +8,7 @@ from math import comb
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
+from scipy.stats import norm, rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from helpers.softmin import (
@@ -228,6 +229,18 @@ def plant_anomalies(X, kind, rng, count=20):
     labels = np.zeros(n, dtype=int)
     labels[rows] = 1
     return X, labels, feature
+
+
+def one_group_copy(X, rng):
+    """Return (n, d) rows with the columns of X (n, d) and its correlations, but one group: a Gaussian copula.
+
+    The null model for groups: one Gaussian with the correlations of the normal scores of X (ranks bent to a
+    bell), each column then bent back to its values. Source: R. Nelsen, An introduction to copulas (2006).
+    """
+    X = data_matrix(X)
+    normal = norm.ppf(rankdata(X, axis=0) / (len(X) + 1))
+    drawn = rng.multivariate_normal(np.zeros(X.shape[1]), np.corrcoef(normal.T), len(X), method="cholesky")
+    return np.column_stack([np.quantile(x, norm.cdf(u)) for x, u in zip(X.T, drawn.T, strict=True)])
 
 
 def evaluate_on_planted(score_functions, X, kinds=PLANTED, repeats=20, seed=0, count=20):

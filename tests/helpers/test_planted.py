@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ks_2samp, kstest
+from scipy.stats import ks_2samp, kstest, multivariate_normal, norm, rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from helpers import anomalies
@@ -114,3 +114,21 @@ def test_every_method_and_any_choice_of_kinds_sees_the_same_planted_data():
     assert (seen[0] != seen[2]).any()
     anomalies.evaluate_on_planted({"a": spy}, X, kinds=("global", "cluster"), repeats=2)
     np.testing.assert_array_equal(seen[0], seen[6])
+
+
+def test_a_one_group_copy_is_one_gaussian_with_the_columns_and_correlations_of_the_data():
+    rng = np.random.default_rng(0)
+    group = rng.integers(2, size=3000)
+    X = np.column_stack([np.exp(rng.normal(size=3000) + 2 * group), group + 0.4 * rng.normal(size=3000),
+                         rng.random(3000)])  # two groups in the first two columns
+    copy = anomalies.one_group_copy(X, np.random.default_rng(1))
+    assert all(ks_2samp(before, after).pvalue > 0.01 for before, after in zip(X.T, copy.T, strict=True))
+    scores = [norm.ppf(rankdata(table, axis=0) / 3001) for table in (X, copy)]
+    assert np.abs(np.corrcoef(scores[0].T) - np.corrcoef(scores[1].T)).max() < 0.05
+    # a Gaussian's mean density at its own points is (4 pi)^(-d/2) det^(-1/2)
+    covariance = np.cov(scores[1].T)
+    density = multivariate_normal(cov=covariance).pdf(scores[1]).mean()
+    assert abs(density * (4 * np.pi) ** 1.5 * np.linalg.det(covariance) ** 0.5 - 1) < 0.03
+    np.testing.assert_array_equal(copy, anomalies.one_group_copy(X, np.random.default_rng(1)))
+    with pytest.raises(ValueError, match=r"^X: shape \(3,\) is not 2-D"):
+        anomalies.one_group_copy([1.0, 2.0, 3.0], rng)
