@@ -27,6 +27,7 @@ except ImportError:
     def self_check(exercise):
         print("self_check needs the course beside this notebook: start JupyterLab in its folder with\\n"
               "    make learn        or        python -m course learn")"""
+CHECK = 'self_check("{}")  # after a restart: menu Run, Run All Above Selected Cell'
 WANTED = "What the next cell should print:\n\n```text\n{text}\n```"
 
 
@@ -46,10 +47,10 @@ def equipped(book):
         result.cells.append(cell)
         if cell.id in last:
             name = last[cell.id]
-            result.cells.append(code(f"self-check-{name.replace('.', '-')}", f'self_check("{name}")'))
+            result.cells.append(code(f"self-check-{name.replace('.', '-')}", CHECK.format(name)))
     if exercises:
         number = next(iter(exercises)).partition(".")[0]
-        result.cells.append(code("points-so-far", f'self_check("{number}")'))
+        result.cells.append(code("points-so-far", CHECK.format(number)))
     return result
 
 

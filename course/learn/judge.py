@@ -31,11 +31,12 @@ class Discarded(io.TextIOBase):
 
 
 def judged(book, exercise, namespace, saved, solution=""):
-    """How an exercise stands: {exercise, outcome, points, possible, checks, notes, hidden, stale, ran}.
+    """How an exercise stands: exercise, outcome, points, possible, checks, notes, hidden, stale, ran, advice.
 
     saved: the notebook as it was saved last, a `odd.Saved` or None. stale: why the verdict is about
     another source than the one that stands in the cell, "" where it is not; ran: the number of the run that
     it is about, "" if unknown. solution: the source of the reference's answer, "" where it is not known.
+    advice: a key of verdict.NEXT.
     """
     cells = {cell.id: cell for cell in book.cells}
     asked = sorted(set(contract.defined(exercise.source)))
@@ -52,11 +53,12 @@ def judged(book, exercise, namespace, saved, solution=""):
     possible = sum(check["points"] for check in checks)
     said = odd.about(book, exercise, namespace, saved, missing, checks)
     if checks and all(check["verdict"].unfinished for check in checks):
-        outcome = contract.INCORRECT if said.renamed else contract.MISSING
+        outcome = contract.INCORRECT if said.tried else contract.MISSING
     elif points == possible:
         outcome = contract.CORRECT
     else:
         outcome = contract.PARTLY if points else contract.INCORRECT
+    mends_itself = outcome in (contract.PARTLY, contract.INCORRECT)  # the messages say what to do
     return {
         "exercise": exercise.id,
         "outcome": outcome,
@@ -66,6 +68,7 @@ def judged(book, exercise, namespace, saved, solution=""):
         "notes": said.notes,
         "stale": said.stale,
         "ran": said.ran,
+        "advice": "stale" if said.stale else outcome if mends_itself else said.advice or outcome,
         "hidden": contract.course(cells[exercise.cell]).get("hidden", []),
     }
 

@@ -36,12 +36,17 @@ class Saved:
 
 @dataclass
 class Found:
-    """What to say; stale, ran and renamed: as course.learn.judge tells them."""
+    """What to say; stale and ran: as course.learn.judge tells them.
+
+    tried: an answer was run, and its name is not there; advice: a key of verdict.NEXT, where what to do next
+    does not follow from the outcome.
+    """
 
     notes: list = field(default_factory=list)
     stale: str = ""
     ran: str = ""
-    renamed: bool = False
+    tried: bool = False
+    advice: str = ""
 
 
 def about(book, exercise, namespace, saved, missing, checks):
@@ -53,7 +58,7 @@ def about(book, exercise, namespace, saved, missing, checks):
     stands = own[exercise.cell].source if exercise.cell in own else None
     written = latest.source if latest else stands or ""
     if missing:
-        not_there(found, missing, written)
+        not_there(found, exercise, missing, written, latest)
     else:
         where_from(found, exercise, asked, namespace, latest)
         edited = stands is not None and latest and not contract.same_code(stands, latest.source)
@@ -71,14 +76,20 @@ def about(book, exercise, namespace, saved, missing, checks):
     return found
 
 
-def not_there(found, missing, written):
-    """The exercise's function is not in the kernel: not run, or under another name."""
+def not_there(found, exercise, missing, written, latest):
+    """The exercise's function is not in the kernel: not run, stopped by an error, or under another name."""
     names, others = ", ".join(missing), contract.defined(written)
-    if set(others) & set(missing) or not others:
+    if not written or contract.same_code(written, exercise.source):
         found.notes.append(f"{names}: not defined here yet; run your exercise's cell first")
-    else:
-        found.renamed = True
+    elif latest and not latest.good:
+        found.tried = True
+        found.notes.append(f"Your cell ended with an error at {latest}, before it defined {names}.")
+    elif others and not set(others) & set(missing):
+        found.tried = True
         found.notes.append(f"the exercise asks for {names}; your cell defines {', '.join(others)}")
+    else:
+        found.advice = "not run"
+        found.notes.append(f"{names}: your cell has not run since the kernel started.")
 
 
 def where_from(found, exercise, asked, namespace, latest):
@@ -129,12 +140,14 @@ def handed_in(book, exercise, saved, asked, namespace, found):
     run, readings = runs[0], given["readings"]
     holding = next((parts for parts in readings if any(run.source.strip() in part for part in parts)), None)
     if not readings:
-        yield "In the saved file no cell has an answer to this exercise."
+        lost = ["In the saved file no cell has an answer to this exercise."]
     elif holding is None:
         begins = history.called(readings[0][-1])
-        yield f"This verdict is about what ran at {run}; in the saved file another one counts: {begins}."
+        lost = [f"This verdict is about what ran at {run}; in the saved file another one counts: {begins}."]
     else:
-        yield from lost_helpers(book, run, holding, namespace)
+        lost = list(lost_helpers(book, run, holding, namespace))
+    found.advice = "lost" if lost else found.advice
+    yield from lost
 
 
 def lost_helpers(book, run, parts, namespace):

@@ -14,6 +14,8 @@ NEXT = {
     "partly": "Look at the check that fails, then run your cell and this one again.",
     "incorrect": "Look at the messages, change your cell, run it and this one again.",
     "stale": "Run your cell, then this one again.",
+    "lost": "Put what is missing into a cell of this notebook and save: the saved file is what you hand in.",
+    "not run": "Run it; after a restart choose Run, Run All Above Selected Cell first. Then run this one.",
     "not attempted": "Write your answer where it says YOUR CODE HERE, run its cell, then this one.",
 }
 
@@ -25,11 +27,6 @@ def heading(found):
     stood = f"{contract.MARKS[found['outcome']]} {found['outcome']}: {points}{ran}"
     return f"{found['exercise']} – {found['stale']}; before, {stood}" if found["stale"] else (
         f"{found['exercise']} {stood}")  # fmt: skip
-
-
-def advice_on(found):
-    """What to do next about an exercise."""
-    return NEXT["stale"] if found["stale"] else NEXT[found["outcome"]]
 
 
 def failures(found):
@@ -101,7 +98,7 @@ def text(found):
         lines += [line for line in (message, detail) if line]
         if wanted:
             lines += [f"  {line}" for line in beside(wanted, got)]
-    lines.append(advice_on(found))
+    lines.append(NEXT[found["advice"]])
     said = list(beyond(found))
     if said:
         lines += ["Hidden checks call it with other inputs; what they say to whoever fails:",
@@ -119,7 +116,7 @@ def page(found):
             rows = "".join(ROW.format(side, escape("\n".join(cut(shown)))) for side, shown in
                            (("wanted", wanted), ("yours", got)))  # fmt: skip
             parts.append(f"<table>{rows}</table>")
-    parts.append(f"<p>{advice_on(found)}</p>")
+    parts.append(f"<p>{NEXT[found['advice']]}</p>")
     said = list(beyond(found))
     if said:
         items = "".join(f"<li>{escape(line)}</li>" for line in said)

@@ -88,7 +88,10 @@ def test_two_cells_for_one_answer(book, shell):
 def test_what_ran_and_is_no_longer_in_the_file_is_named(book, shell):
     shell.run(RIGHT, "mine")
     saved = saved_with(book)
-    assert "In the saved file no cell has an answer" in verdict.text(stands(book, shell, saved))
+    text = verdict.text(stands(book, shell, saved))
+    assert "In the saved file no cell has an answer" in text
+    assert "Put what is missing into a cell of this notebook and save" in text
+    assert "Go on" not in text
     not_saved_since = stands(book, shell, saved, after=-5)
     assert "no cell has an answer" not in verdict.text(not_saved_since)
     saved.cells.append(code(RIGHT, "mine"))
@@ -158,3 +161,15 @@ def test_an_open_exercise_is_one_line_and_other_errors_are_whole(book, shell, ca
     assert not history.RAN[-1].good
     shell.run("raise NotImplementedError('later')", "mine")
     assert "Traceback" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("ran", "outcome", "told"), [
+    ("", "not attempted", "halve: your cell has not run since the kernel started.\nRun it; after a restart"),
+    ("def halve(x)\n    return x", "incorrect", "ended with an error at [1], before it defined halve."),
+    ("def half(x):\n    return x / 2", "incorrect", "asks for halve; your cell defines half"),
+])  # fmt: skip
+def test_a_function_that_is_not_there_has_a_reason(book, shell, ran, outcome, told):
+    shell.run(ran, "exercise-99-1")
+    found = stands(book, shell, saved_with(book, exercise_99_1=ran or RIGHT))
+    assert found["outcome"] == outcome
+    assert told in verdict.text(found)
