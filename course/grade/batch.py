@@ -9,6 +9,7 @@ earlier weeks stays. With --scheduler ADDRESS the same work goes to the workers 
 import argparse
 import hashlib
 import json
+import math
 import os
 import sys
 import tempfile
@@ -65,11 +66,9 @@ def assign(student, known):
             found.setdefault(number, []).append(file)
         else:
             student.notes.append(f"no notebook of this course: {file.shown}")
-    # the file of the right name last: of two that earn the same it counts
-    return {
-        number: sorted(files, key=lambda file: file.stem == known[number][0])[-MOST_COPIES:]
-        for number, files in found.items()
-    }
+    # the file of the right name first, then the last one: of two that earn the same it counts
+    order = lambda files, name: sorted(reversed(files), key=lambda file: file.stem != name)
+    return {number: order(files, known[number][0])[:MOST_COPIES] for number, files in found.items()}
 
 
 def state_of(content):
@@ -116,13 +115,19 @@ def verified(number, name, content, fresh=False):
 
 
 def best(files, name, reference, limits, only=()):
-    """The result of the file that earns most of a student's files for one notebook; stops at nothing."""
-    chosen = None
+    """The result of the file that earns most of a student's files for one notebook; stops at nothing.
+
+    All files together may take twice what one may take; those for which nothing is left are named.
+    """
+    chosen, end, late = None, time.monotonic() + 2 * plan.crowding() * limits["run_seconds"], []
     for file in files:
-        result = safely(file.content, reference, limits, only)
+        if chosen and time.monotonic() > end:
+            late.append(file.shown)
+            continue
+        result = safely(file.content, reference, limits, only, end)
         attempts = sum(row["outcome"] != contract.MISSING for row in result["exercises"])
-        key = result["points"], attempts, result["status"] == "graded"
-        if chosen is None or key >= chosen[0]:
+        key = submission.worth(result, reference), attempts, result["status"] == "graded"
+        if chosen is None or key > chosen[0]:
             chosen = key, result, file
     _, result, file = chosen
     others = ", ".join(one.shown for one in files if one is not file)
@@ -130,6 +135,8 @@ def best(files, name, reference, limits, only=()):
         result["notes"].insert(0, f"of several files {file.shown} counts; not counted: {others}")
     elif file.stem != name:
         result["notes"].insert(0, f"found in {file.shown}")
+    if late:
+        result["notes"].insert(0, f"no time was left for {', '.join(late)}: the others took it")
     result["handed_in"] = file.time
     return result
 
@@ -142,14 +149,14 @@ def nothing(reference, status, note=""):
     return {**result, **contract.score(book, empty, {})}
 
 
-def safely(content, reference, limits, only=()):
-    """grade, which must never stop the batch; once more where it was not the student's fault."""
+def safely(content, reference, limits, only=(), end=math.inf):
+    """grade, which must never stop the batch; again, before `end`, if it was not the student's fault."""
     for _ in range(2):
         try:
             result = submission.grade(content, reference, limits, only)
         except Exception as error:  # whatever a submission can do to us must not reach the others
             result = nothing(reference, "not graded", f"{type(error).__name__}: {str(error)[:300]}")
-        if result["status"] != "not graded":
+        if result["status"] != "not graded" or time.monotonic() > end:
             break
     return result
 

@@ -19,7 +19,7 @@ import warnings
 from course.check.compare import agree, rules_of
 from course.grade import lesson
 from course.grade.codec import describe
-from course.grade.remote import Reference, Session
+from course.grade.remote import KILLED, Ended, Reference, Session
 from course.grade.wire import receive, send, take
 
 LONGEST_PRINT, SHOWN = 200_000, 4_000
@@ -116,7 +116,7 @@ def answer(session, names):
 
 def run_check(check, namespace, names):
     """Run one check with what names() gives; returns what happened as plain data."""
-    printed, error, begin = Printed(), ("", ""), time.monotonic()
+    printed, error, killed, begin = Printed(), ("", ""), False, time.monotonic()
     for name in check["forget"]:
         namespace.pop(name, None)
     try:
@@ -125,6 +125,7 @@ def run_check(check, namespace, names):
             namespace.update(names())
             exec(compile(check["source"], "<check>", "exec"), namespace)
     except BaseException as raised:
+        killed = isinstance(raised, Ended) and KILLED in str(raised)
         error = describe(raised) if not isinstance(raised, RecursionError) else ("RecursionError", "")
         error = (error[0] or "Exception", error[1])
     text = printed.getvalue()
@@ -134,6 +135,7 @@ def run_check(check, namespace, names):
         "passed": passed,
         "error": error[0],
         "text": error[1],
+        "killed": killed,
         "got": text[:SHOWN],
         "seconds": round(time.monotonic() - begin, 3),
     }

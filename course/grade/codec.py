@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import math
+import numbers
 import struct
 
 import numpy as np
@@ -20,6 +21,7 @@ LARGEST_MESSAGE, LARGEST_TREE = 64 * 2**20, 4 * 2**20  # bytes of all, and of th
 MOST_PARTS, DEEPEST, MANY = 200_000, 40, 64
 LONGEST_SIDE = 10**8
 BASES = (bool, int, float, complex, str, list, tuple, set, frozenset, dict)  # a subclass crosses as its base
+ENDING = (StopIteration, StopAsyncIteration)  # would end a check's loop over map(f, ...) in silence
 LAZY = (collections.abc.Iterator, collections.abc.MappingView, collections.deque, range)
 
 
@@ -83,6 +85,8 @@ class Message:
             return again(value.to_numpy())
         if root == "scipy" and hasattr(value, "toarray") and math.prod(value.shape) < LARGEST_MESSAGE // 16:
             return again(value.toarray())
+        if isinstance(value, numbers.Number):  # Fraction, Decimal, SymPy's
+            return again(int(value) if isinstance(value, numbers.Integral) else float(value))
         return {"remote": [self.keep(value), kind.__name__[:80]]}
 
     def array(self, value):
@@ -210,7 +214,7 @@ def failure(name, text):
     name, text = readable(str(name)[:40]), readable(str(text)[:300])
     kind = getattr(builtins, name, None)
     try:
-        good = isinstance(kind, type) and issubclass(kind, Exception)
+        good = isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, ENDING)
         return kind(text) if good else RuntimeError(f"{name}: {text}")
     except Exception:  # UnicodeDecodeError and its like want other arguments
         return RuntimeError(f"{name}: {text}")

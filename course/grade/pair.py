@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 from course.grade import plan, sandbox
 from course.grade.wire import hand, receive, send
@@ -24,7 +25,7 @@ from course.notebooks import ROOT
 
 BOOT = "import importlib, sys; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).main()"
 GRACE = 15  # seconds for the checker beyond a check's own
-KILLED = "(signal 9)"
+BY_MACHINE, BY_ITSELF = "by the machine", "by itself"
 MOST_PAIRS = 2
 
 
@@ -115,13 +116,15 @@ class Pair:
                 side.close()
 
     def examine(self, exercise, sources, limits):
-        """[record of each check] for a student's cells; once more where a process was killed."""
+        """([record of each check] for a student's cells, who killed a process twice or "")."""
         for _ in range(2):
-            records, killed = self.examine_once(exercise, sources, limits)
-            killed = killed or any(KILLED in record["text"] for record in records)
-            if not killed:
-                break
-        return records, killed
+            before = kills()
+            records, broken = self.examine_once(exercise, sources, limits)
+            if not broken and not any(record.get("killed") for record in records):
+                return records, ""
+        # nobody else can kill a process in name spaces of its own, but the kernel where memory is short
+        alone = self.isolated and not broken and before is not None and kills() == before
+        return records, BY_ITSELF if alone else BY_MACHINE
 
     def examine_once(self, exercise, sources, limits):
         job = {
@@ -180,6 +183,13 @@ class Pair:
                 hand(side.sockets[exercise], message, [end])
         except OSError:
             raise Broken("the process that waits at the exercise is gone") from None
+
+
+def kills():
+    """How many processes this kernel has killed for want of memory; None where it does not say."""
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/vmstat").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("oom_kill ")))
 
 
 def record_of(check, error, text):

@@ -72,7 +72,7 @@ def steps(reference, whole=False, extra=(), lean=False):
 def exercise_step(exercise, sources, position, known):
     """The step for an exercise; names: what its checks take from the student's cells."""
     source = sources[position[exercise.cell]]
-    own = slicing.names(source).binds
+    own = slicing.names(source).binds - slicing.names(source).imports  # a check's libraries are its own
     checks = [sources[position[check.cell]] for check in exercise.checks]
     asked = set().union(*(slicing.names(check).loads for check in checks))
     return {

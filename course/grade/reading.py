@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import functools
 import io
-import itertools
 import json
 import math
 import re
@@ -25,16 +24,18 @@ import zlib
 from nbformat import NotebookNode
 
 from course import contract
-from course.grade import lesson, pair, plan, sandbox, slicing
+from course.grade import lesson, pair, plan, sandbox
+from course.grade.likely import asked_values, candidates, claimed, names, pruned, readings, wanted
 from course.grade.wire import hand, receive, send
+from course.learn import copies
 
 LARGEST_NOTEBOOK, LONGEST_CELL, MOST_CELLS = 64 * 2**20, 100_000, 5_000
 TOO_LONG = "a cell of"
-SECONDS, MEMORY, READINGS = 20, 1500, 4
+SECONDS, MEMORY = 20, 1500
 MOST_FILES = 2_000  # in a zip
 
 
-names = functools.cache(slicing.names)
+CHECKED = re.compile(r"^[ \t]*self_check\([ \t]*['\"]?(\d\d(?:\.\d+)?)['\"]?[ \t]*\)", re.MULTILINE)
 
 
 class Unreadable(Exception):
@@ -83,100 +84,69 @@ def read_cell(cell):
     })  # fmt: skip
 
 
-def claimed(cell):
-    """The exercise that a cell claims by its id or metadata, or None."""
-    identifier = contract.course(cell).get("id")
-    if str(cell.get("id")).startswith("exercise-"):
-        return str(cell["id"]).removeprefix("exercise-").replace("-", ".")
-    return identifier if isinstance(identifier, str) and "for" not in contract.course(cell) else None
-
-
 def exercise_ids(content):
     """The exercises that a notebook claims to answer; [] of a file that is none."""
     try:
-        return [name for name in map(claimed, read_cells(content)) if name]
+        cells = read_cells(content)
     except Unreadable:
         return []
+    return [name for name in map(claimed, cells) if name] or checked_in(cells)
+
+
+def checked_in(cells):
+    """The exercises that calls of self_check name: they tell where ids and metadata are both lost."""
+    return [name for cell in cells for name in CHECKED.findall(cell.source)]
 
 
 def answers(content, reference):
     """{status, notes, defined, used, given: {exercise: {note, readings: [[source, ...], ...]}}}.
 
-    defined, used: names that the student's cells bind, and that the readings load.
+    defined, used: names that the student's cells bind, and that the readings need.
     A reading is the sources of cells that are run one after another; the last of them is the answer.
     """
     exercises = contract.exercises(reference)
-    result = {"status": "graded", "notes": [], "given": {}}
+    result = {"status": "graded", "notes": [], "given": {}, "used": set()}
     try:
         cells = read_cells(content)
     except Unreadable as error:
         result.update(status="unreadable", notes=[str(error)])
         cells = []
     code = [cell for cell in cells if cell.cell_type == "code" or claimed(cell)]
-    if result["status"] == "graded" and not {claimed(cell) for cell in code} & {one.id for one in exercises}:
-        result.update(status="other notebook", notes=["no exercise of this notebook is in the file"])
     code = [NotebookNode({**cell, "cell_type": "code"}) for cell in code]
-    released = [contract.stub(one.source, one.id) for one in exercises]
-    known = released + [cell.source for cell in reference.cells if "exercise" not in contract.tags(cell)]
     cut = [re.fullmatch(f"# ({TOO_LONG} \\d+ characters is not read)", cell.source) for cell in code]
     result["notes"] += [found[1] for found in cut if found]
-    own = [cell for cell in code if is_own(cell, known)]
+    own = own_cells(code, reference, exercises)
     first = contract.answers(reference, NotebookNode(cells=code))
-    found = {one.id: candidates(one, first[one.id], code, own) for one in exercises}
     lesson_cells = [cell.source for cell in reference.cells if not contract.course(cell)]
     lesson_names = set().union(*(names(source).binds for source in lesson_cells))
     for one in exercises:
-        beside = [cell for cell in own if claimed(cell) != one.id]
-        readings = []
-        for theirs, source in itertools.product((lesson_names, set()), found[one.id]):
-            sources = [*needed(source, beside, theirs), source]
-            readings += [sources] if sources not in readings else []
-        result["given"][one.id] = {"note": first[one.id].note, "readings": readings}
-        if readings and not first[one.id].attempted:
-            result["given"][one.id]["note"] = "the answer stands in a cell of its own"
-    sources = {part for one in result["given"].values() for reading in one["readings"] for part in reading}
-    result["used"] = sorted(set().union(*(names(source).loads for source in sources)))
-    result["defined"] = sorted(set().union(*(names(cell.source).binds for cell in code)))
-    return result
+        asked, last = wanted(one, reference), bool(asked_values(one, reference))
+        found = candidates(one, first[one.id], code, own, last)
+        elsewhere = found and not first[one.id].attempted
+        note = "the answer stands in a cell of its own" if elsewhere else first[one.id].note
+        result["given"][one.id] = {"note": note, "readings": readings(found, own, lesson_names, asked)}
+        used = [names(part) for each in result["given"][one.id]["readings"] for part in pruned(each, asked)]
+        result["used"] |= set().union(*(part.loads for part in used))
+    claims, given = {*map(claimed, cells), *checked_in(cells)}, result["given"].values()
+    nothing = not claims & set(first) and not any(one["readings"] for one in given)
+    if result["status"] == "graded" and nothing:
+        result.update(status="other notebook", notes=["no exercise of this notebook is in the file"])
+    defined = set().union(*(names(cell.source).binds for cell in code))
+    theirs = set().union(*(names(cell.source).binds for cell in own))  # not asked of the lesson any more
+    return {**result, "used": sorted(result["used"] - theirs), "defined": sorted(defined)}
+
+
+def own_cells(code, reference, exercises):
+    """The cells that a student wrote: no check, no cell of the lesson or of the copy, no stub."""
+    lesson = [cell.source for cell in reference.cells if "exercise" not in contract.tags(cell)]
+    known = [copies.START, *(contract.stub(one.source, one.id) for one in exercises), *lesson]
+    return [cell for cell in code if is_own(cell, known)]
 
 
 def is_own(cell, known):
-    """Whether a student wrote a cell: no check, no cell of the lesson, no stub."""
-    released = "for" in contract.course(cell) or "self_check(" in cell.source
+    """Whether a cell is none of the known sources and no check."""
+    released = "for" in contract.course(cell) or CHECKED.fullmatch(cell.source.strip())
     return not released and not any(contract.same_code(cell.source, source) for source in known)
-
-
-def candidates(exercise, first, code, own):
-    """The sources that may be the answer to an exercise, the likeliest first."""
-    asked = set(contract.defined(exercise.source))
-    worked = [cell.source for cell in own if claimed(cell) == exercise.id and cell.source.strip()]
-    elsewhere = [
-        cell.source for cell in own if claimed(cell) is None and asked & set(contract.defined(cell.source))
-    ]
-    found = [first.source] if first.attempted else []
-    found += ["\n".join(worked)] if len(worked) > 1 else []
-    whole = [source for source in (*worked, *elsewhere) if asked <= set(contract.defined(source))]
-    found += [*reversed(whole), *(["\n".join(elsewhere)] if len(elsewhere) > 1 else elsewhere)]
-    return list(dict.fromkeys(found))[:READINGS]
-
-
-def needed(source, cells, lesson_names):
-    """The sources of the other cells that a source needs, by the names that it loads, in their order.
-
-    What the lesson defines is the lesson's: a student's experiment with the same name comes second.
-    """
-    wanted, given, chosen, before = names(source).loads, set(), set(), None
-    others = [one for one in cells if one.source != source]
-    while before != chosen:  # what a cell needs may stand below it
-        before = set(chosen)
-        for place in reversed(range(len(others))):
-            its, claims = names(others[place].source), claimed(others[place])
-            asked = wanted - given - (set() if claims else lesson_names)
-            if place not in chosen and its.binds & asked:
-                chosen.add(place)
-                given |= its.binds
-                wanted |= its.loads
-    return [others[place].source for place in sorted(chosen)]
 
 
 def unzipped(content, connection, left=LARGEST_NOTEBOOK, deep=True):

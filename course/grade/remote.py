@@ -22,6 +22,7 @@ from course.grade.codec import decode, failure
 from course.grade.conform import conform, no_stand_in
 from course.grade.wire import receive, send
 
+KILLED = "(signal 9)"
 ENDINGS = re.compile(
     r"(exit code|signal) \d+|more than \d+ (processes|MB of memory)|no result after [\d.]+ seconds"
 )

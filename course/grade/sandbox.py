@@ -141,8 +141,15 @@ def private_view(disk):
         raise OSError(ctypes.get_errno(), "unshare")
     mount(None, "/", "none", PRIVATE | REC)
     mount(None, "/", None, BIND | REMOUNT | RDONLY | NOSUID | NODEV)
+    places = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    names = {place.split("/")[2] for place in places if place.startswith("/tmp/")}
+    shown = os.open("/tmp", os.O_PATH)  # course, data or environment may lie below /tmp: they stay there
     for place, size in (("/tmp", disk), ("/dev/shm", 64)):
         mount("tmpfs", place, "tmpfs", NOSUID | NODEV, f"size={size}m,nr_inodes=10k,mode=777")
+    for name in names:
+        os.mkdir(f"/tmp/{name}")
+        mount(f"/proc/self/fd/{shown}/{name}", f"/tmp/{name}", None, BIND | REC)
+    os.close(shown)
     mount("proc", "/proc", "proc", NOSUID | NODEV | NOEXEC)
     Path("/proc/sys/user/max_user_namespaces").write_text("0")  # no way to new power
     with contextlib.suppress(OSError):  # since Linux 6.14 each process namespace has its own limit

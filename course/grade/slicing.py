@@ -8,6 +8,7 @@ the slice: course.grade.batch does that once per notebook, and takes the whole o
 """
 
 import ast
+import re
 import symtable
 from dataclasses import dataclass, field
 
@@ -16,13 +17,15 @@ from IPython.core.inputtransformer2 import TransformerManager
 SHOWING = {"print", "display", "show"}  # calls that leave their arguments alone
 DRAWING = {"plt", "sns"}
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+TIMING = re.compile(r"\A(\s*%%(time|timeit|prun|capture)\b.*\n)+")  # cell magics above ordinary code
 
 
 @dataclass
 class Names:
-    """What code binds, loads before it binds it, and touches."""
+    """What code binds, loads before it binds it, and touches; `*` stands for what a star import binds."""
 
     binds: set = field(default_factory=set)
+    perhaps: set = field(default_factory=set)  # bound in a block that need not run
     loads: set = field(default_factory=set)
     later: set = field(default_factory=set)  # loaded when a function that it defines is called
     touches: set = field(default_factory=set)
@@ -34,12 +37,16 @@ def names(source):
     """The Names of a cell's source; of source that does not compile nothing is known: all sets are empty."""
     found = Names()
     try:
-        tree = ast.parse(TransformerManager().transform_cell(source))
-        for statement in tree.body:
+        for statement in ast.parse(plain(source)).body:
             _statement(statement, found, sure=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Names()
     return found
+
+
+def plain(source):
+    """A cell's source as Python: shell lines and magics as calls, without a magic that times what follows."""
+    return TransformerManager().transform_cell(TIMING.sub("", source, count=1) if "%%" in source else source)
 
 
 def _globals_of(node):
@@ -51,7 +58,8 @@ def _globals_of(node):
         inside = table.get_type() != "module"
         called |= table.get_type() == "function" and table.get_name() != "genexpr"
         for symbol in table.get_symbols():
-            if symbol.is_referenced() and (symbol.is_global() or not inside):
+            counted = symbol.is_declared_global()  # calls += 1
+            if counted or (symbol.is_referenced() and (symbol.is_global() or not inside)):
                 (later if called else found).add(symbol.get_name())
         for child in table.get_children():
             walk(child, called)
@@ -87,9 +95,10 @@ def _stored(node):
         return {node.name}
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    return {
-        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-    }
+    inner = {id(one) for part in ast.walk(node) if isinstance(part, ast.comprehension)
+             for one in ast.walk(part.target)}  # fmt: skip
+    stored = [one for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)]
+    return {one.id for one in stored if id(one) not in inner}
 
 
 def statements(source):
@@ -135,7 +144,7 @@ def _statement(node, found, sure):
         found.lent = (found.lent | lent) - (touched - lent)
         found.touches |= touched
         found.imports |= _stored(node) if isinstance(node, (ast.Import, ast.ImportFrom)) else set()
-        found.binds |= _stored(node) if sure else set()
+        (found.binds if sure else found.perhaps).update(_stored(node))
     else:
         head = [part for name, part in ast.iter_fields(node) if name not in BLOCKS]
         for part in [item for entry in head for item in (entry if isinstance(entry, list) else [entry])]:
@@ -158,12 +167,16 @@ def _expressions(part):
     return [part] if isinstance(part, ast.expr) and not stored else []
 
 
-def needed(parts, wanted):
+def needed(parts, wanted, calls=True):
     """Indices of the parts to keep: the wanted ones and all that they need from above, in order.
 
-    parts: sources in the order in which they run; wanted: indices into them.
+    parts: sources in the order in which they run; wanted: indices into them. calls: whether a function may be
+    changed by a call of it, f(x).
     """
     known = [names(source) for source in parts]
+    for source, part in zip(parts, known, strict=True):
+        if not calls and (function := re.match(r"(\w+)\(", source)):
+            part.touches.discard(function[1])
     modules = set().union(*(part.imports for part in known))
     for part in known:
         part.touches -= part.lent & modules

@@ -5,6 +5,7 @@ student's code runs in course.grade.student alone, the checks in course.grade.ch
 """
 
 import builtins
+import functools
 import hashlib
 import re
 import time
@@ -12,8 +13,10 @@ from dataclasses import asdict, dataclass, replace
 
 from course import contract
 from course.grade import pair, plan, reading, sandbox
+from course.grade.likely import asked_values, names
 
 SHOWN = 4_000
+SELF_KILLED = "its process was killed twice while memory was free, so by its own code: no points; look at it"
 NO_HINT = re.compile(r"raised (Name|Import|ModuleNotFound|Syntax|Indentation|Timeout|Memory|EOF|Runtime)E")
 MISSING = re.compile(r"name '(\w+)' is not defined")
 
@@ -89,6 +92,7 @@ def grade(content, reference, limits=None, only=()):
 
 def examined(book, reference, readings, used, limits, result):
     """The records of all checks of the attempted exercises; what went wrong here goes into the result."""
+    blind = guessable(reference)
     attempted = [one for one in contract.exercises(book) if readings.get(one.id)]
     patience = plan.crowding()
     limits = replace(limits, patience=patience, run_seconds=patience * limits.run_seconds)
@@ -109,13 +113,15 @@ def examined(book, reference, readings, used, limits, result):
                         note = f"exercise {exercise.id}: the reference itself fails here: {failed[0]}"
                         result["notes"].append(note[:300])
                         continue
-                    found, killed, note = likeliest(both, exercise, readings[exercise.id], limits, end)
+                    found, killed, note = likeliest(both, exercise, readings[exercise.id], limits, end, blind)
                     records += found
                     result["chosen"][exercise.id] = note
-                    if killed:
+                    if killed == pair.BY_MACHINE:
                         result["status"] = "not graded"
                         note = f"exercise {exercise.id}: its process was killed twice; look at it"
                         result["notes"].append(note)
+                    elif killed:
+                        result["notes"].append(f"exercise {exercise.id}: {SELF_KILLED}")
             return records
         except pair.Broken as error:
             if trial == 2:
@@ -124,22 +130,46 @@ def examined(book, reference, readings, used, limits, result):
     return records
 
 
-def likeliest(both, exercise, readings, limits, end):
-    """(records of the reading that earns most, whether it was killed twice, a note if not the first).
+def likeliest(both, exercise, readings, limits, end, blind=()):
+    """(records of the reading that earns most, who killed its process twice or "", a note if not the first).
 
-    No other reading is tried after `end` (time.monotonic()).
+    The first reading may take what its checks may take. No other one is tried after so many seconds, or
+    after `end` (time.monotonic()). blind: checks that do not decide which reading counts.
     """
-    worth, best = {check.cell: check.points for check in exercise.checks}, None
+    worth = {check.cell: check.points for check in exercise.checks if check.cell not in blind}
+    best, end = (
+        None,
+        min(end, time.monotonic() + 0.9 * len(exercise.checks) * limits.seconds * limits.patience),
+    )
     for place, sources in enumerate(readings, 1):
         records, killed = both.examine(exercise.id, sources, limits)
-        points = sum(worth[one["check"]] for one in records if one["passed"])
+        points = sum(worth.get(one["check"], 0) for one in records if one["passed"])
         if best is None or points > best[0]:
             note = f"of {len(readings)} possible answers number {place} counts" if place > 1 else ""
             best = points, records, killed, note
-        late = any("no result after" in one["text"] or one["error"] == "TimeoutError" for one in records)
-        if killed or late or points == sum(worth.values()) or time.monotonic() > end:
+        if killed or points == sum(worth.values()) or time.monotonic() > end:
             break
     return best[1:]
+
+
+@functools.lru_cache(maxsize=64)
+def guessable(reference):
+    """The hidden checks, in a reference's bytes, of values with few possible answers: a verdict, a choice.
+
+    They do not decide which of several readings or files counts: otherwise one could try all answers.
+    """
+    book, found = plan.opened(reference), set()
+    sources = {cell.get("id"): cell.source for cell in book.cells}
+    for exercise in contract.exercises(book):
+        values, hidden = asked_values(exercise, book), [one.cell for one in exercise.checks if one.hidden]
+        found |= {check for check in hidden if names(sources[check]).loads & values}
+    return found
+
+
+def worth(result, reference):
+    """The points of a result that decide which of several files counts."""
+    blind, rows = guessable(reference), result["exercises"]
+    return sum(check["points"] for row in rows for check in row["checks"] if check["check"] not in blind)
 
 
 def limits_for(seconds, **more):

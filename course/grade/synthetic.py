@@ -12,6 +12,8 @@ import json
 import zipfile
 
 from course import contract
+from course.grade.habits import HABITS, functions
+from course.learn import copies
 
 RETURNS = """
 def _changed(function, change):
@@ -22,9 +24,13 @@ def _changed(function, change):
         return change(np.asarray(value.detach() if hasattr(value, "detach") else value))
     return functools.wraps(function)(lambda *args, **kwargs: each(function(*args, **kwargs)))
 """
+EXACT = "lambda v: __import__('numpy').frompyfunc(KIND, 1, 1)(v) if v.dtype.kind == 'f' else v"
 FORMS = {  # harmless changes of what every function returns
     "lists and one dimension more": "lambda v: v[None].tolist()",
     "single precision": "lambda v: v.astype('float32') if v.dtype.kind == 'f' else v",
+    "fractions": EXACT.replace("KIND", "__import__('fractions').Fraction"),
+    "decimals": EXACT.replace("KIND", "__import__('decimal').Decimal"),
+    "numbers of sympy": EXACT.replace("KIND", "__import__('sympy').Float"),
     "matrices and tensors": "lambda v: __import__('numpy').matrix(v) if v.ndim == 2 else "
     "__import__('torch').tensor(v) if v.dtype.kind in 'fi' else v",
 }
@@ -114,7 +120,7 @@ def plain(block):
 
 def copied(reference, sources):
     """A student copy, as JSON, with these {exercise: source}."""
-    book = json.loads(json.dumps(contract.student_copy(reference)))
+    book = json.loads(json.dumps(copies.equipped(contract.student_copy(reference))))
     for cell in book["cells"]:
         cell["source"] = sources.get(contract.course(cell).get("id"), cell["source"])
     return book
@@ -122,16 +128,6 @@ def copied(reference, sources):
 
 def text(book, encoding="utf-8"):
     return json.dumps(book, ensure_ascii=False).encode(encoding)
-
-
-def cell(source, **metadata):
-    return {"cell_type": "code", "id": f"own-{abs(hash(source)) % 10**8}", "metadata": metadata,
-            "source": source, "outputs": [], "execution_count": None}  # fmt: skip
-
-
-def owned(book):
-    """The exercise cells of a copy."""
-    return [one for one in book["cells"] if "exercise" in contract.tags(one)]
 
 
 def rights(reference, right):
@@ -142,6 +138,8 @@ def rights(reference, right):
         book = copy.deepcopy(whole)
         change(book)
         found[habit] = {name: text(book)}
+    bare = copy.deepcopy(whole)
+    HABITS["ids and metadata lost"](bare)
     for form, change in FORMS.items():
         wrap = lambda source: [f"{one} = _changed({one}, {change})" for one in functions(source)]  # noqa: B023
         sources = {key: "\n".join([source, RETURNS, *wrap(source)]) for key, source in right.items()}
@@ -151,14 +149,11 @@ def rights(reference, right):
         "(1) beside the original": {name: untouched, "notebook (1).ipynb": text(whole)},
         "BOM and CRLF": {name: text(whole, "utf-8-sig").replace(b"\\n", b"\\r\\n")},
         "a zip": {"mine.zip": zipped({"a/b/notebook.ipynb": text(whole), "a/notes.txt": b"x"})},
+        "a copy without ids and metadata": {"Copy of exam (Ada).ipynb": text(bare)},
         "a browser's ending": {"notebook.IPYNB.txt": text(whole)},
         "a name with an escape \x1b[2J": {name: text(whole)},
     }
     return {f"right {key}": (files, full) for key, files in found.items()}
-
-
-def functions(source):
-    return [name for name in contract.defined(source) if f"def {name}(" in source]
 
 
 def zipped(files):
@@ -167,74 +162,6 @@ def zipped(files):
         for name, content in files.items():
             archive.writestr(name, content)
     return file.getvalue()
-
-
-def below(book):
-    """The answers in cells of their own at the end, the stubs as they were."""
-    for one in owned(book):
-        book["cells"].append(cell(one["source"]))
-        one["source"] = contract.STUB.format(id=contract.course(one)["id"])
-
-
-def helpers(book):
-    """The answer in a cell of its own under another name, the exercise's cell only calls it."""
-    for one in owned(book):
-        for name in functions(one["source"]):
-            book["cells"].insert(2, cell(one["source"].replace(f"{name}(", f"my_{name}(")))
-            one["source"] = f"def {name}(*args, **kwargs):\n    return my_{name}(*args, **kwargs)"
-
-
-def split(book):
-    """Helper and answer in two cells with the same metadata, as JupyterLab splits a cell."""
-    for one in owned(book):
-        upper = {**one, "id": one["id"][::-1], "source": "def at_hand(x):\n    return x"}
-        book["cells"].insert(book["cells"].index(one), upper)
-        one["source"] += "\nat_hand(1)"
-
-
-def pasted(book):
-    """Every exercise's cell cut and pasted: a new id, the same metadata."""
-    for one in owned(book):
-        one["id"] = one["id"][::-1]
-
-
-def demo(book):
-    for one in owned(book):
-        one["source"] += "\nprint(undefined_here)\nraise ValueError('a try-out')"
-
-
-def shell(book):
-    for one in owned(book):
-        one["source"] = f"!echo hello\n%matplotlib inline\n{one['source']}\nname = input('your name? ')"
-
-
-def types(book):
-    for one in owned(book):
-        one["cell_type"] = "raw"
-
-
-def ids(book):
-    for one in book["cells"]:
-        del one["id"]
-
-
-def metadata(book):
-    for one in book["cells"]:
-        one["metadata"] = {}
-
-
-def edited(book):
-    """Cells of the lesson and checks changed, the order reversed."""
-    for one in book["cells"]:
-        one["source"] = "print('mine')" if one["id"].startswith("check") else one["source"]
-    book["cells"].reverse()
-
-
-HABITS = {
-    "in a cell below": below, "with helpers elsewhere": helpers, "split": split, "pasted": pasted,
-    "a try-out that fails": demo, "shell lines and input": shell, "types changed": types, "ids lost": ids,
-    "metadata lost": metadata, "everything else edited": edited,
-}  # fmt: skip
 
 
 def partials(reference, right):

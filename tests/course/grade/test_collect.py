@@ -10,7 +10,7 @@ import pytest
 
 from course.grade import batch, collect, exchange, gradebook, reading
 from course.grade.synthetic import zipped
-from tests.course.grade.test_grade import LIMITS, RIGHT, answered, reference
+from tests.course.grade.exam import LIMITS, RIGHT, answered, reference
 
 GOOD, HALF = json.dumps(answered(RIGHT)), json.dumps(answered("def twice(x):\n    return 3 * x"))
 NOTHING = json.dumps(answered(None, None))

@@ -7,7 +7,7 @@ import pytest
 
 from course.grade import batch, reading, submission, synthetic
 from course.grade.term import hand_in
-from tests.course.grade.test_grade import LIMITS, RIGHT, answered, by_id, cell, points, reference, told
+from tests.course.grade.exam import LIMITS, RIGHT, answered, by_id, cell, points, reference, told
 
 CONTENT = json.dumps(reference()).encode()
 ADD = "def add(a, b):\n    return a + b"
@@ -41,8 +41,12 @@ def with_cells(first, *sources, place=None):
         with_cells(RIGHT, "def twice(x):\n    return 7"),
         with_cells(RIGHT, "values = 'an experiment'"),
         with_cells(RIGHT, "while True: pass"),
+        with_cells(f"{RIGHT}\nwhile True: pass"),
+        with_cells("while True: pass", RIGHT),
+        with_cells("def twice(x):\n    return add(x, x)", "if np.pi > 3:\n    add = lambda a, b: a + b"),
+        with_cells(RIGHT, "self_check('98.1')", "self_check('98')"),
     ],
-    ids=range(12),
+    ids=range(16),
 )
 def test_what_stands_in_other_cells_counts(book):
     assert points(grade(book)) == [3, 2]
@@ -64,6 +68,48 @@ def test_of_several_readings_the_one_that_earns_most_counts():
     result = grade(book)
     assert points(result) == [3, 2]
     assert "possible answers number" in result["exercises"][0]["note"]
+
+
+def test_what_another_cell_changes_counts_as_if_all_had_been_run():
+    book = with_cells(
+        "def twice(x):\n    return box[0] * x", "box = [1]", "def fill(b):\n    b[0] = 2\n\nfill(box)"
+    )
+    assert points(grade(book)) == [3, 2]
+
+
+def test_the_time_of_all_files_of_a_student_is_bounded(monkeypatch):
+    monkeypatch.setattr(batch.plan, "crowding", lambda: 1.0)
+    slow = json.dumps(answered("def twice(x):\n    while True: pass")).encode()
+    files = [batch.Sent(slow, f"98_{place}", f"98_{place}.ipynb", 0.0) for place in range(5)]
+    result = batch.best(files, "98_exam", CONTENT, {**LIMITS, "seconds": 1, "run_seconds": 3})
+    assert points(result)[0] == 0
+    assert "no time was left for 98_" in result["notes"][0]
+
+
+def judged():
+    """The small notebook, whose first exercise asks for a verdict as well."""
+    book = reference()
+    by_id(book)["exercise-98-1"].source += "\n\n\n### BEGIN SOLUTION\nverdict = 'more'\n### END SOLUTION"
+    by_id(book)["check-98-1-01"].source += "\nassert verdict in ('more', 'less', 'equal')"
+    by_id(book)["check-98-1-02"].source = "assert verdict == 'more'"
+    return json.dumps(book).encode()
+
+
+@pytest.mark.parametrize(("order", "earned"), [("more less equal", 2), ("less equal more", 3)])
+def test_a_verdict_cannot_be_found_out_by_giving_all(order, earned):
+    """Where several answers pass the visible checks, the last one counts, whatever the hidden check says."""
+    answers = [f"{RIGHT}\nverdict = {word!r}" for word in order.split()]
+    book = with_cells(answers[0], *answers[1:])
+    assert points(submission.grade(json.dumps(book).encode(), judged(), LIMITS)) == [earned, 2]
+
+
+def test_a_verdict_cannot_be_found_out_by_many_files():
+    names = {"98_exam": "less", "98_exam (1)": "more", "98_exam (2)": "equal"}
+    files = [
+        batch.Sent(json.dumps(answered(f"{RIGHT}\nverdict = {word!r}")).encode(), name, name, 0.0)
+        for name, word in names.items()
+    ]
+    assert points(batch.best(files, "98_exam", judged(), {**LIMITS, "run_seconds": 60})) == [2, 2]
 
 
 def test_one_exercise_can_be_graded_alone():
@@ -151,5 +197,5 @@ def test_the_class_comes_out_as_it_should(term):
     expected, graded = term
     assert {name: results["98_exam"]["points"] for name, results in graded.items()} == expected
     kinds = [name.split()[0] for name in expected]
-    assert kinds.count("right") == 20
+    assert kinds.count("right") == 43
     assert kinds.count("hostile") + kinds.count("helpless") == 17

@@ -4,24 +4,13 @@ The student's code here is right in the second exercise and attacks in the first
 point, reach the other side or outlive its check.
 """
 
-import json
-import struct
 
-import numpy as np
 import pytest
 
 from course.contract import course, tags
-from course.grade import codec, plan, sandbox, submission
+from course.grade import pair, plan
 from course.notebooks import ROOT
-from tests.course.grade.test_grade import LIMITS, answered, by_id, inside, points, reference, told
-
-isolated = pytest.mark.skipif(not sandbox.available(), reason="this machine has no namespaces")
-RIGHT = "def half(x):\n    return x / 2"
-
-
-def grade(first, book=None, second=RIGHT, **limits):
-    content = json.dumps(book or reference()).encode()
-    return submission.grade(json.dumps(answered(first, second)).encode(), content, {**LIMITS, **limits})
+from tests.course.grade.exam import by_id, grade, inside, isolated, points, reference, told
 
 
 def seen(lines, **limits):
@@ -53,6 +42,21 @@ found = [name for name in ("notebooks", "tests", "build") if os.listdir(os.path.
 found += [] if os.path.exists(os.path.join({str(ROOT)!r}, "README.md")) else ["not visible at all"]
 raise ValueError(f"found {{found}}")"""
     assert told(grade(inside(lines), book))[0] == "raised ValueError: found []"
+
+
+@isolated
+def test_what_is_shown_below_tmp_is_there_and_cannot_be_written(monkeypatch, tmp_path):
+    (tmp_path / "note.txt").write_text("for all")
+    shown = plan.visible_paths
+    monkeypatch.setattr(plan, "visible_paths", lambda: [*shown(), tmp_path])
+    lines = f"""place, found = {str(tmp_path)!r}, []
+found.append(open(f"{{place}}/note.txt").read())
+for path in (f"{{place}}/other.txt", f"{{place}}/../other.txt", "/tmp/other.txt"):
+    try: open(path, "w")
+    except OSError: found.append("refused")"""
+    book = reference()
+    book.cells[0].source = "a notebook of its own, so that no warm process serves"
+    assert seen(lines, book=book) == "['for all', 'refused', 'refused']"
 
 
 @isolated
@@ -186,6 +190,25 @@ except OSError: pass"""
     assert seen(lines) == "[]"
 
 
+@isolated
+@pytest.mark.parametrize("line", ["os.kill(os.getpid(), 9)", "os._exit(137)"])
+def test_whoever_kills_his_own_process_gets_no_point_and_a_remark(line):
+    result = grade(inside(f"import os\n{line}"))
+    assert (result["status"], points(result)) == ("graded", [0, 2])
+    assert "killed twice while memory was free" in result["notes"][0]
+
+
+@isolated
+def test_a_process_that_the_kernel_killed_for_memory_is_the_machines_fault(monkeypatch):
+    monkeypatch.setattr(pair, "kills", iter(range(10)).__next__)
+    assert grade(inside("import os\nos.kill(os.getpid(), 9)"))["status"] == "not graded"
+
+
+def test_words_of_an_error_are_no_signal():
+    result = grade(inside("raise RuntimeError('the code ended its own process (signal 9)')"))
+    assert (result["status"], result["notes"], points(result)) == ("graded", [], [0, 2])
+
+
 def test_its_time_is_bounded_whatever_it_does():
     result = grade(inside("import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n"
                           "while True: time.sleep(1)"), seconds=2)  # fmt: skip
@@ -231,98 +254,6 @@ def test_the_checker_is_isolated_from_places_that_change():
         "assert not [p for p in sys.path if p in ('', '.') or p.startswith('/tmp')], sys.path"
     )
     assert points(grade("def twice(x):\n    return 2 * x", book)) == [3, 2]
-
-
-FRAMES = {
-    "pickle": b"cos\nsystem\n(S'true'\ntR.",
-    "deep": b"[" * 10**6,
-    "list": b'[["value", 1, []]]',
-    "code": b'{"remote": ["__import__", 1]}',
-    "unknown": b'{"module": ["os"]}',
-    "twice": b'{"tuple": [{"array": 0}, {"array": 0}, null]}',
-    "two kinds": b'{"list": [], "tuple": []}',
-    "text": b"\xff\xfe",
-}
-HEADER = np.lib.format.magic(1, 0)
-
-
-def framed(*parts):
-    return b"".join(struct.pack("<Q", len(part)) + part for part in parts)
-
-
-def npy(header):
-    text = header.encode().ljust(117) + b"\n"
-    return HEADER + struct.pack("<H", len(text)) + text
-
-
-@pytest.mark.parametrize("name", FRAMES)
-def test_a_message_that_is_none_raises_a_value_error(name):
-    array = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }")
-    with pytest.raises(ValueError):  # noqa: PT011 (many ways to be wrong, one kind of error)
-        codec.decode(framed(FRAMES[name], array), None)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (10**9,), }",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000,), }",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (0, 1000000000000), }",
-        "{'descr': '|S0', 'fortran_order': False, 'shape': (1000000,), }",
-        "__import__('os').system('true')",
-    ],
-)
-def test_an_array_that_lies_about_itself_is_refused(header):
-    with pytest.raises(ValueError):  # noqa: PT011
-        codec.decode(framed(b'{"array": 0}', npy(header)), None)
-
-
-@pytest.mark.parametrize(
-    "frame", [b"x" * 8, b"\xff" * 8, struct.pack("<Q", 2**40), struct.pack("<Q", 100) + b"{", framed(b"null")]
-)
-def test_raw_bytes_on_the_socket_cost_nobody_else(frame):
-    lines = f"""import os, time
-for number in range(3, 64):
-    try: os.write(number, {frame!r})
-    except OSError: pass
-time.sleep(1)"""
-    result = grade(inside(lines), seconds=3)
-    assert result["status"] == "graded"
-    assert points(result) == [0, 2]
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["range(10**9)", "iter(int, 1)", "[0] * 10**8", "np.zeros(10**9)", "10**10**6", "shared", "endless",
-     "np.broadcast_to(np.zeros(1), (10**10,))", "dict.fromkeys(range(10**6))"],
-)  # fmt: skip
-def test_a_huge_result_is_refused_before_it_is_sent(value):
-    source = f"""import numpy as np
-shared = [0]
-for _ in range(60): shared = [shared, shared]
-endless = []
-endless.append(endless)
-def twice(x):
-    return {value}"""
-    result = grade(source, memory=1500)
-    assert points(result) == [0, 2]
-
-
-def test_what_is_sent_comes_back_the_same():
-    import pandas as pd
-    import torch
-
-    values = [None, True, 3, 2.5, "ä", 1 + 2j, [1, (2, {3})], {"a": [1.5] * 100}, np.arange(6).reshape(2, 3),
-              np.float32(0.5), np.array(["a", "b"]), float("inf"), 10**100, slice(9)]  # fmt: skip
-    for value in values:
-        found = codec.decode(codec.encode(value, id), None)
-        assert type(found) is type(value)
-        assert np.array_equal(found, value) if isinstance(value, np.ndarray) else found == value
-    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]}, index=["r", "s"])
-    assert codec.decode(codec.encode(frame, id), None).equals(frame)
-    assert torch.equal(codec.decode(codec.encode(torch.eye(3), id), None), torch.eye(3))
-    assert codec.decode(codec.encode(map(str, [1, 2]), id), None) == ["1", "2"]
 
 
 NAN = "def twice(x):\n    return np.full(np.shape(x), np.nan) if not isinstance(x, str) else x"
@@ -383,27 +314,6 @@ def test_an_answer_that_should_change_its_argument_may():
     assert points(grade("def twice(x):\n    return 2 * x", book)) == [0, 2]
 
 
-def test_harmless_subclasses_cross_as_what_they_are():
-    import collections
-    import enum
-    import itertools
-
-    pair, colour = collections.namedtuple("Pair", "a b"), enum.IntEnum("Colour", {"RED": 1})
-    masked = np.ma.masked_array([1.0, 2.0])
-    for value, wanted in (
-        (pair(1, 2.5), (1, 2.5)),
-        (colour.RED, 1),
-        (collections.Counter("aab"), {"a": 2, "b": 1}),
-        (itertools.chain([1], [2]), [1, 2]),
-        (collections.deque([1, 2]), [1, 2]),
-        (np.matrix([[1.0, 2.0]]).tolist(), [[1.0, 2.0]]),
-        (masked.tolist(), [1.0, 2.0]),
-    ):
-        assert codec.decode(codec.encode(value, id), None) == wanted
-    for value in (np.matrix([[1.0, 2.0]]), masked, np.arange(3).view(np.recarray)):
-        assert type(codec.decode(codec.encode(value, id), None)) is np.ndarray
-
-
 def test_what_it_says_is_one_line_without_signs_that_a_terminal_obeys():
     result = grade(inside("raise ValueError('a\\x1b[2Jb\\x07c')"))
     assert told(result)[0] == "raised ValueError: a\ufffd[2Jb\ufffdc"
@@ -416,3 +326,21 @@ def test_a_variable_of_the_lesson_that_a_hand_in_changes_is_as_it_was_when_the_c
     zeros = "def twice(x):\n    if np.ndim(x):\n        x[...] = 0\n    return 2 * x"
     result = grade(zeros, book)
     assert points(result) == [0, 2]
+
+
+def test_a_check_loops_to_its_end_whatever_the_code_raises():
+    book = reference()
+    by_id(book)["check-98-1-02"].source = "for one in map(twice, [1, 2]):\n    assert one in (2, 4)"
+    for kind in ("StopIteration", "StopAsyncIteration", "GeneratorExit", "SystemExit"):
+        source = f"def twice(x):\n    if isinstance(x, int): raise {kind}\n    return 2 * x"
+        assert points(grade(source, book)) == [2, 2]
+
+
+def test_a_library_that_a_check_uses_is_never_the_students():
+    book = reference()
+    one = by_id(book)["exercise-98-1"]
+    one.source = f"import numpy as np\nimport math\n\n\n{one.source}"
+    by_id(book)["check-98-1-02"].source = "assert np.allclose(twice(7), 14) and math.isclose(twice(2), 4)"
+    yes = "class Yes:\n    isclose = allclose = staticmethod(lambda *given: True)\n\n\nnp = math = Yes\n"
+    source = f"{yes}def twice(x):\n    return 2 * x if not isinstance(x, int) else 1"
+    assert points(grade(source, book)) == [2, 2]
