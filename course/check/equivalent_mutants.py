@@ -14,6 +14,9 @@ EQUIVALENT = {  # (module, line, change): reason
     ("anomalies", "lone = np.flatnonzero(total[:, coalition] < 1e-200)", "1e-200 -> 1.5e-200"):
         "no sum lies between",
     ("anomalies", "X[rows, feature[rows]] += 3 * sd[feature[rows]] * rng.choice([-1, 1], count)",
+     "X[rows, feature[rows]] += 3 * sd[feature[rows]] * rng.choice -> "
+     "X[rows, feature[rows]] -= 3 * sd[feature[rows]] * rng.choice"): "up and down are as likely",
+    ("anomalies", "X[rows, feature[rows]] += 3 * sd[feature[rows]] * rng.choice([-1, 1], count)",
      "3 * sd[feature[rows]] * rng.choice([-1, 1], count) -> "
      "3 * sd[feature[rows]] / rng.choice([-1, 1], count)"):
         "a sign divides as it multiplies",

@@ -62,6 +62,9 @@ def test_every_count_from_one_to_all_but_one_may_be_planted():
     for count in (1, 29):
         labels = anomalies.plant_anomalies(np.eye(30), "global", np.random.default_rng(0), count)[1]
         assert labels.sum() == count
+    for count in (0, 30):
+        with pytest.raises(ValueError, match=f"count: {count} is not allowed; allowed are 1 to 29"):
+            anomalies.plant_anomalies(np.eye(30), "global", np.random.default_rng(0), count)
 
 
 def test_planted_table_is_mean_and_sample_sd_of_each_cell():

@@ -178,6 +178,11 @@ def test_unknown_data_words_are_refused(monkeypatch, value):
         datasets.load_wholesale()
 
 
+def test_each_data_set_may_have_a_word_of_its_own(monkeypatch):
+    monkeypatch.setenv("DATA", "wholesale=real,qm7=sample,leaves=auto")
+    assert [sources.mode(name) for name in sources.SETS] == ["real", "sample", "auto", "auto"]
+
+
 # --- own files that are not what their name says
 
 HTML = b"\n<!DOCTYPE html>\n<html><body>404</body></html>"
