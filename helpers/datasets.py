@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,17 +105,20 @@ def load_qm7(path=None):
 def load_xyz(paths, unit="angstrom"):
     """Own molecules from .xyz files, as Molecules without energies and folds: one path or several.
 
-    A file holds one molecule or many: number of atoms, a comment, then element and x, y, z for each atom.
+    A file holds one molecule or many: number of atoms, a comment, then element and x, y, z for each atom;
+    empty lines may stand between molecules. A folder stands for its .xyz files in the order of their names.
     unit: of the file's lengths, "angstrom" (the format's own) or "bohr"; coordinates come back in bohr.
     Raises ValueError naming file and line for anything else, for an element other than H, C, N, O and S, and
     for lengths that are not in that unit.
     """
     if unit not in XYZ_UNITS:
         raise ValueError(f"unit: {unit!r} is not known; allowed are 'angstrom' and 'bohr'")
-    frames = [frame for path in ([paths] if isinstance(paths, (str, Path)) else paths)
-              for frame in _xyz_frames(Path(path))]
+    if isinstance(paths, (str, Path)):
+        paths = sorted(Path(paths).glob("*.xyz")) if Path(paths).is_dir() else [paths]
+    frames = [frame for path in paths for frame in _xyz_frames(Path(path))]
     if not frames:
-        raise ValueError(f"paths: '{paths}' holds no molecule; allowed are .xyz files of at least one")
+        raise ValueError(f"paths: {', '.join(map(str, paths)) or 'nothing'} holds no molecule; allowed are "
+                         ".xyz files of at least one")
     width = max(len(frame) for frame in frames)
     coordinates, charges = np.zeros((len(frames), width, 3)), np.zeros((len(frames), width), int)
     for row, frame in enumerate(frames):
@@ -129,17 +133,18 @@ def load_xyz(paths, unit="angstrom"):
 def _xyz_frames(path):
     """Yield [(charge, x, y, z), ...] of every molecule in a file, lengths as they stand there."""
     try:
-        lines, start = path.read_text(encoding="utf-8").split("\n"), 0
+        lines, start, count = path.read_text(encoding="utf-8-sig").rstrip().split("\n"), 0, 0
     except UnicodeDecodeError as error:
         raise files.unreadable(path, "an .xyz file", error) from None
-    while any(line.strip() for line in lines[start:]):
-        try:
-            count = int(lines[start])
-            if count < 1:
-                raise ValueError
-        except ValueError:
+    while lines != [""] and start < len(lines):
+        if start and not lines[start].strip():
+            start += 1
+            continue
+        if not re.fullmatch(r"\s*0*[1-9]\d*\s*", lines[start]):
+            hint = f"; is the number before it, of {count} atoms, right?" if start else ""
             raise ValueError(f"path: '{path}', line {start + 1}: {lines[start]!r} is no number of atoms; "
-                             "allowed is an .xyz file") from None
+                             f"allowed is an .xyz file{hint}")
+        count = int(lines[start])
         rows = range(start + 2, start + 2 + count)
         yield [_xyz_atom(path, row + 1, lines[row] if row < len(lines) else "") for row in rows]
         start += 2 + count
@@ -166,8 +171,9 @@ def _check_lengths(coordinates, charges, unit):
     nearest = [np.median(cKDTree(atoms).query(atoms, k=2)[0][:, 1]) for atoms in places if len(atoms) > 1]
     if nearest and not 1.35 < np.median(nearest) < 3.2:
         other = "bohr" if unit == "angstrom" else "angstrom"
+        factor = float(np.median(nearest) * XYZ_UNITS[unit] / XYZ_UNITS[other]) / 2  # of usual distances
         raise ValueError(f"unit: with {unit!r} an atom's nearest is {np.median(nearest):.2f} bohr away in "
-                         f"the median, as in no molecule; try {other!r}")
+                         "the median, as in no molecule" + f"; try {other!r}" * (0.7 < factor < 4))
 
 
 def _molecule_arrays(path):

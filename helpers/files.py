@@ -251,7 +251,8 @@ def disguise(path):
     page = "holds a web page, not data; download the file itself, the raw file"
     for mark, finding in ((b"<!doctype", page), (b"<html", page),
                           (b"version https://git-lfs", "is a pointer of Git LFS; run git lfs pull"),
-                          (b"matlab 7.3", "is of MATLAB 7.3 (HDF5); save it with save(..., '-v7')")):
+                          (b"matlab 7.3", "is of MATLAB 7.3 (HDF5); save it with save(..., '-v7')"),
+                          (b"\x89hdf", "is HDF5, as of MATLAB 7.3; save it with save(..., '-v7')")):
         if start.startswith(mark):
             return finding
     return "" if start else "is empty; copy or download it again"
@@ -259,6 +260,8 @@ def disguise(path):
 
 def unreadable(path, allowed, error):
     """The ValueError for an own file that does not read as what it should be: names file, finding, remedy."""
+    if isinstance(error, UnicodeDecodeError):
+        return ValueError(f"path: '{path}' does not read as {allowed}: it is no UTF-8; save it as UTF-8 text")
     cut = f"may be cut short ({type(error).__name__}: {error}); copy or download it again"
     message = f"path: '{path}' does not read as {allowed}: it {disguise(path) or cut}"
     return ValueError(message.replace("\n", " "))

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.lrp import Biased, biased, rules
-from helpers.networks import BATCH, MEAN, evaluation, kept_output, named_layer, preprocessing_of
+from helpers.networks import BATCH, MEAN, evaluation, kept_output, named_layer, once, preprocessing_of, single
 from helpers.runtime import progress
 
 BOX = tuple(255 * (bound - torch.tensor(MEAN)).view(3, 1, 1) for bound in (0, 1))  # darkest, brightest
@@ -22,7 +22,7 @@ BOX = tuple(255 * (bound - torch.tensor(MEAN)).view(3, 1, 1) for bound in (0, 1)
 
 def _score(network, direction, x):
     """g (n,) of preprocessed images, which a first layer that works in place must not overwrite."""
-    phi = network(x.clone()).flatten(1)
+    phi = single(network(x.clone())).flatten(1)
     if direction.shape != phi.shape[1:]:
         raise ValueError(f"direction: shape {tuple(direction.shape)} is not allowed; the network gives "
                          f"{phi.shape[1]} features for images of {x.shape[2]}x{x.shape[3]} pixels")
@@ -47,7 +47,10 @@ def _explain(function, network, direction, images, batch):
     The network works in evaluation mode meanwhile and gets its mode back; nothing of it is changed.
     """
     weight = next(chain(network.parameters(), network.buffers()), torch.empty(0))
-    images = images if images.is_floating_point() else preprocessing_of(network)(images)
+    given, images = images, images if images.is_floating_point() else preprocessing_of(network)(images)
+    if images.shape[-2:] != given.shape[-2:]:
+        raise ValueError(f"network: its preprocessing makes {tuple(images.shape[-2:])} pixels of "
+                         f"{tuple(given.shape[-2:])}; cut images to the first size, which heatmaps have")
     if images.ndim not in (3, 4) or images.shape[-3] != 3:
         raise ValueError(f"images: shape {tuple(images.shape)} is not allowed; give ([n,] 3, height, width)")
     direction = torch.as_tensor(direction).to(weight)
@@ -160,7 +163,7 @@ def grad_cam(network, direction, images, layer, batch=BATCH):
     def weigh(network, direction, x):
         with torch.enable_grad(), kept_output(module) as outputs:
             score = _score(network, direction, x.detach().requires_grad_())
-            maps = outputs[-1]
+            maps = once(outputs, layer)
             if maps.ndim != 4:
                 raise ValueError(f"layer: {layer!r} gives {tuple(maps.shape)}, not maps (n, maps, h, w)")
             slopes = torch.autograd.grad(score.sum(), maps)[0]

@@ -10,10 +10,12 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn import functional as F
 
+from helpers.files import disguise
+
 SIZE = 224  # pixels a side, what most networks were trained on
 BATCH = 8  # on a CPU larger batches fall out of the cache and are slower per image
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
-UNREADABLE = {".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".pdf"}
+SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".gif"}
+UNREADABLE = {".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".pdf", ".mov", ".mp4"}
 REMEDIES = {"CMYK": "save it as RGB with its colour profile", "LAB": "save it as RGB",
             "I;16": "scale its 16 bits to 8", "I": "scale its values to 8 bits",
             "F": "scale its values to 8 bits", "RGBA": "put it on a background, for it is partly transparent"}
@@ -23,11 +25,14 @@ def read_image(path, size=SIZE):
     """Decode one photograph: uint8 (3, size, size) in RGB, bilinearly resized, channels-last in memory.
 
     It is turned upright as its EXIF data say. Grey, black-and-white, palette and fully opaque pictures are
-    converted, with a warning. Raises ValueError naming the file where it does not decode, where its colours
-    have no one translation to 8-bit RGB (it says what to do), or where a side has under 16 pixels.
+    converted, and of several frames the first is taken, with a warning. Raises ValueError naming the file
+    where it does not decode (HEIC and web pages called .jpg by name), where its colours have no one
+    translation to 8-bit RGB (it says what to do), or where a side has under 16 pixels.
     """
     try:
         with Image.open(path) as opened:
+            if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # phones keep two in one .jpg
+                warnings.warn("of images with several frames the first is taken", stacklevel=2)
             image, mode = ImageOps.exif_transpose(opened), opened.mode
             sides, image = image.size, _as_rgb(image)
             if image is not None and min(sides) >= 16:
@@ -35,7 +40,9 @@ def read_image(path, size=SIZE):
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise ValueError(f"image: '{path}' does not decode ({error}); allowed are photographs") from None
+        heic = "is HEIC; save it as .jpg" if Path(path).read_bytes()[4:8] == b"ftyp" else ""
+        said = disguise(path) or heic or f"does not decode ({error}); allowed are photographs"
+        raise ValueError(f"image: '{path}' {said}") from None
     if image is None:
         kind = "RGBA" if mode in ("LA", "PA", "P", "La", "RGBa") else mode[:4]  # I;16B is I;16
         raise ValueError(f"image: '{path}' has mode {mode!r}; allowed is 'RGB', three channels of 8 bits: "
@@ -75,42 +82,62 @@ def class_folders(root):
     """Photographs of your own: `root` holds one folder per class; returns (paths, class names), sorted.
 
     Hidden folders and files (.ipynb_checkpoints, ._x.jpg) and __MACOSX are no photographs. Pictures in
-    formats that Pillow does not read, such as .heic, are counted and named in a warning.
-    Raises ValueError where there are fewer than two classes or a class has no photograph.
+    formats that Pillow does not read, such as .heic, and those beside the folders are counted in a warning.
+    Raises ValueError where there are fewer than two classes, a class has no photograph, or two differ in
+    capitals and spaces alone.
     """
     if not Path(root).is_dir():
         raise ValueError(f"root: '{root}' is no folder; allowed is one that holds a folder for each class")
     visible = lambda folder: [path for path in sorted(folder.iterdir())
                               if not path.name.startswith(".") and path.name != "__MACOSX"]
-    files = {folder.name: visible(folder) for folder in visible(Path(root)) if folder.is_dir()}
-    found = {name: [path for path in paths if path.suffix.lower() in SUFFIXES]
-             for name, paths in files.items()}
-    left_out = Counter(path.suffix.lower() for paths in files.values() for path in paths
+    within = {folder.name: visible(folder) for folder in visible(Path(root)) if folder.is_dir()}
+    pictures = lambda paths: [path for path in paths if path.suffix.lower() in SUFFIXES]
+    found = {name: pictures(paths) for name, paths in within.items()}
+    left_out = Counter(path.suffix.lower() for paths in within.values() for path in paths
                        if path.suffix.lower() in UNREADABLE)
     said = ", ".join(f"{count} {suffix}" for suffix, count in left_out.items())
+    beside = len(pictures(visible(Path(root))))
+    _check_classes(root, found, within, (f"{said}, to be saved as .jpg" if said else "",
+                                         f"{beside} pictures beside the folders" if beside else ""))
+    for what in (f"{said} that cannot be read and are left out; save them as .jpg" if said else "",
+                 f"{beside} pictures beside the class folders, which are left out" if beside else ""):
+        if what:
+            warnings.warn(f"root: '{root}' has {what}", stacklevel=2)
+    names = np.repeat(list(found), [len(paths) for paths in found.values()])
+    return [path for paths in found.values() for path in paths], names
+
+
+def _check_classes(root, found, within, notes):
+    """ValueError, with what the folder has instead, where found ({name: pictures}) are no two classes."""
     empty = [name for name, paths in found.items() if not paths]
     if len(found) < 2 or empty:
         problem = f"no photograph in {empty}" if empty else f"{len(found)} class folders {list(found)}"
-        problem += f" (but {said}, to be saved as .jpg)" if said else ""
+        below = [path.name for name in empty for path in within[name] if path.is_dir()][:1]
+        notes = [note for note in notes if note]
+        notes += [f"folders such as {name!r}: give what holds the classes" for name in below]
+        problem += f" (but {'; '.join(notes)})" if notes else ""
         raise ValueError(f"root: '{root}' has {problem}; allowed are two or more folders with photographs")
-    if said:
-        warnings.warn(f"root: '{root}' has {said} that cannot be read and are left out; save them as .jpg",
-                      stacklevel=2)
-    names = np.repeat(list(found), [len(paths) for paths in found.values()])
-    return [path for paths in found.values() for path in paths], names
+    plain = Counter(name.strip().casefold() for name in found)
+    if twins := [name for name in found if plain[name.strip().casefold()] > 1]:
+        raise ValueError(f"root: '{root}' has classes {twins} that differ in capitals or spaces alone; make "
+                         "one folder of them, or give them other names")
 
 
 def near_duplicates(images, groups=None, likeness=0.99):
     """Pairs (k, 2) of images that show the same picture: rows i < j, correlated by more than `likeness`.
 
     images: uint8 (n, 3, h, w), compared in grey at 16x16 pixels, so that size, compression and brightness do
-    not matter. groups: (n,) class or split of each; then only pairs of different groups, which make a test
-    set easier than the world. Raises ValueError for groups of another length.
+    not matter; two plain ones are the same where their grey is. Mirrored, turned and cut ones are not
+    found. groups: (n,) class or split of each; then only pairs of different groups, which make a test set
+    easier than the world. Raises ValueError for groups of another length.
     """
     grey = F.interpolate(images.float().mean(1, keepdim=True), (16, 16), mode="area").flatten(1)
-    grey = grey - grey.mean(1, keepdim=True)
-    grey = grey / grey.norm(dim=1, keepdim=True).clamp(min=1e-6)
-    alike = torch.triu(grey @ grey.T > likeness, diagonal=1).numpy()
+    mean = grey.mean(1, keepdim=True)
+    grey = grey - mean
+    size = grey.norm(dim=1, keepdim=True)
+    grey, flat = grey / size.clamp(min=1e-6), size < 1  # of 256 levels at 256 places
+    plain = flat & flat.T & ((mean - mean.T).abs() < 1)
+    alike = torch.triu(plain | (grey @ grey.T > likeness) & ~(flat & flat.T), diagonal=1).numpy()
     if groups is not None:
         groups = np.asarray(groups)
         if groups.shape != (len(images),):

@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 RELU = (nn.ReLU, F.relu, torch.relu, "relu", "relu_")
-OTHER_ACTIVATIONS = (nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
+OTHER_ACTIVATIONS = (nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
                      nn.Hardswish, nn.Hardtanh, nn.Tanh, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.mish,
                      F.hardswish, F.hardtanh, torch.tanh, "tanh")
 SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, F.dropout, F.dropout2d)  # in evaluation mode
@@ -27,7 +27,8 @@ KEEP_SIGN = (*SAME, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Adaptiv
 SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
 LINEAR = (*SUMS, nn.ZeroPad2d, nn.Unflatten, torch.mean, torch.unsqueeze, operator.getitem, getattr, "size",
           "permute", "transpose", "unsqueeze", "squeeze")
-OUT_OF_PLACE = {operator.iadd: operator.add, "relu_": "relu", "add_": "add"}
+OUT_OF_PLACE = {operator.iadd: operator.add, "relu_": "relu", "add_": "add", torch.relu_: torch.relu,
+                F.leaky_relu_: F.leaky_relu, F.elu_: F.elu, F.hardtanh_: F.hardtanh}
 
 
 class _Gate(torch.autograd.Function):
@@ -142,7 +143,12 @@ def biased(network, gamma=0.25, epsilon=0.0):
     for node in graph.nodes:
         if _kind(node, clone) in OTHER_ACTIVATIONS:
             changed |= _pass_relevance(graph, clone, node)
-    return fx.GraphModule(clone, graph) if changed else clone
+    result = fx.GraphModule(clone, graph) if changed else clone
+    for module in network.modules():
+        if callable(getattr(module, "preprocess", None)):  # which a traced copy would lose
+            result.preprocess = module.preprocess
+            break
+    return result
 
 
 def _at_depth(name, value, depth):
@@ -154,7 +160,11 @@ def _at_depth(name, value, depth):
 
 def _prepared(network):
     """(copy, its graph, whether that changed): out of place, one module per use, normalisation folded."""
-    clone, changed = copy.deepcopy(network).eval().requires_grad_(False), False
+    try:
+        clone, changed = copy.deepcopy(network).eval().requires_grad_(False), False
+    except RuntimeError as error:  # weights computed at each pass, as by torch.nn.utils.spectral_norm
+        raise ValueError(f"network: no copy ({str(error).partition('.')[0]}); remove what "
+                         "computes its weights, as torch.nn.utils.remove_spectral_norm does") from None
     for module in clone.modules():
         if getattr(module, "inplace", False):
             module.inplace = False

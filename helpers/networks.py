@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.parameter import UninitializedParameter
 
 from helpers import datasets, files
 from helpers.images import BATCH, SIZE, class_folders, image_batches, load_images, read_image
@@ -17,7 +18,7 @@ from helpers.runtime import progress
 NETWORKS = ("squeezenet1_1", "vgg16")
 MEAN = (0.48235, 0.45882, 0.40784)  # RGB in 0..1; the standard deviation is 1/255 in every channel
 CACHED_FILES = 12
-VERSION = 1  # part of the cache key: raise it when decoding, preprocessing or an architecture changes
+VERSION = 2  # part of the cache key: raise it when decoding, preprocessing or an architecture changes
 __all__ = ["class_folders", "image_batches", "load_images", "read_image"]  # of helpers.images, for notebooks
 
 
@@ -76,6 +77,9 @@ def preprocessing_of(network):
 @contextlib.contextmanager
 def evaluation(network):
     """The network in evaluation mode for as long as the block lasts; each part's own mode afterwards."""
+    lazy = [name for name, value in network.named_parameters() if isinstance(value, UninitializedParameter)]
+    if lazy:
+        raise ValueError(f"network: {lazy[0]} has no values yet; run the network once on images of your size")
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -97,14 +101,38 @@ def named_layer(network, name):
 
 @contextlib.contextmanager
 def kept_output(module, inputs=False):
-    """A list that collects what the module gives at each call, or (first input, output)."""
+    """A list that collects what the module gives at each call, or (first input, output).
+
+    The network goes on with a copy, so that what works in place behind the module overwrites nothing.
+    """
     kept = []
-    hook = module.register_forward_hook(
-        lambda _, given, output: kept.append((given[0].detach().clone(), output) if inputs else output))
+
+    def keep(_, given, output):
+        kept.append((given[0].detach().clone(), single(output)) if inputs else single(output))
+        return output.clone()
+
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ValueError("network: a ScriptModule takes no hooks; give the module that it was made of")
+    hook = module.register_forward_hook(keep)
     try:
         yield kept
     finally:
         hook.remove()
+
+
+def single(output):
+    """The output itself; ValueError where it is not one tensor."""
+    if not isinstance(output, torch.Tensor):
+        raise ValueError(f"network: it gives a {type(output).__name__}, not one tensor; wrap it in a module "
+                         "that returns the one to explain, or name another layer")
+    return output
+
+
+def once(kept, layer):
+    """The one output that `kept_output` collected; ValueError where the layer works more often, or never."""
+    if len(kept) != 1:
+        raise ValueError(f"layer: {layer!r} works {len(kept)} times in one pass; give one that works once")
+    return kept.pop()
 
 
 def _squeezenet_weights():
@@ -184,21 +212,20 @@ def features(network, images, batch=BATCH, cache=True, layer=None):
     batches = images.split(batch) if isinstance(images, torch.Tensor) else image_batches(images, batch)
     module = network if layer is None else named_layer(network, layer)
     watched = progress(batches, "features", total=-(-len(images) // batch))
-    result = np.concatenate(list(_activations(network, watched, module)))
+    result = np.concatenate(list(_activations(network, watched, module, layer)))
     if cache:
         _write_cache(file, result)
     return result
 
 
-def _activations(network, batches, module):
+def _activations(network, batches, module, layer):
     """Yield what a module of the network gives for each batch, flattened, as float32 arrays."""
     weight = next(network.parameters())
     with torch.inference_mode(), evaluation(network), kept_output(module) as kept:
         for part in batches:
             part = part if part.is_floating_point() else preprocessing_of(network)(part)
             network(part.clone().to(weight, memory_format=torch.channels_last))
-            yield kept.pop().flatten(1).float().cpu().numpy()
-            kept.clear()
+            yield once(kept, layer).flatten(1).float().cpu().numpy()
 
 
 def _cache_key(network, images, layer):

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from helpers import descriptors, kernels
@@ -16,7 +18,7 @@ from helpers.datasets import XYZ_UNITS
 from helpers.molecules import ELEMENTS, FIRST, PAIRS, RADII, SECOND, composition, pairs
 
 KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  # bohr, cosine, bohr
-TOO_NEAR, TOO_FAR = 0.7, 1.4  # nearest atoms, in sums of two covalent radii: overlapping, wrong unit
+TOO_NEAR, TOO_FAR, APART = 0.7, 1.4, 1.6  # in covalent lengths: overlap, wrong unit, other molecule
 MARGIN = 0.1  # bohr by which a pair may be shorter than any of its kind
 NEAREST = 20  # leading axes in which the nearest training atom is sought
 NOVEL = 3.0  # distance to the training atoms, in what 99 % of these have to each other
@@ -26,7 +28,8 @@ def checked_molecule(coordinates, charges, unit, largest=23):
     """Return coordinates (a, 3) in bohr and charges (a,) of one molecule that can be one.
 
     Raises ValueError for arrays that do not fit, an unknown element, no heavy atom, fewer than two or more
-    than `largest` atoms, atoms on top of each other, and lengths that look like the other unit.
+    than `largest` atoms, an odd number of electrons, atoms on top of each other, several molecules, and
+    lengths that look like the other unit.
     """
     if unit not in XYZ_UNITS:
         raise ValueError(f"unit: {unit!r} is not known; say 'bohr' or 'angstrom'")
@@ -35,6 +38,9 @@ def checked_molecule(coordinates, charges, unit, largest=23):
         raise ValueError(f"charges: {charges.size} atoms; the model knows molecules of 2 to {largest}")
     if not (composition(charges)[1:] > 0).any() or (charges == 0).any():
         raise ValueError("charges: no heavy atom, or padding; give the atoms of one molecule, not only H")
+    if charges.sum() % 2:
+        raise ValueError(f"charges: {charges.sum()} electrons, an odd number, as in an ion, a radical or "
+                         "where an atom is missing; the model knows neutral molecules, all electrons paired")
     found = pairs(coordinates[None], charges[None])
     ratio = found.distance / (RADII[FIRST] + RADII[SECOND])[found.kind]
     nearest = [ratio[(found.first == a) | (found.second == a)].min() for a in range(len(charges))]
@@ -47,6 +53,11 @@ def checked_molecule(coordinates, charges, unit, largest=23):
         a, b = (int(end[ratio.argmin()]) for end in (found.first, found.second))
         raise ValueError(f"coordinates: atoms {a} and {b} are {found.distance[ratio.argmin()]:.2f} bohr "
                          "apart, on top of each other; move one")
+    linked = found[ratio < APART]
+    near = coo_array((linked.distance, (linked.first, linked.second)), shape=(len(charges),) * 2)
+    if connected_components(near, directed=False)[0] > 1:
+        raise ValueError("coordinates: the atoms form several molecules, or one lies apart; the model "
+                         "knows one molecule at a time")
     return coordinates, charges
 
 

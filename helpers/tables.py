@@ -67,18 +67,24 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     if len(rows) > most_rows:
         left_out.append(("rows", len(rows) - most_rows, f"a random choice of {most_rows:,} stays"))
         rows = np.sort(np.random.default_rng(seed).choice(rows, most_rows, replace=False))
-    numbers, steps = {}, {}
-    for name in kept:
-        part, step = _as_numbers(frame[name].iloc[rows])
-        first = numbers.setdefault((part.round(6) + 0).tobytes(), (name, part))[0]
-        if first == name:
-            steps[name] = step
-        else:
-            left_out.append((f"column {name}", 1, f"says the same as {first}"))
-    owner = np.repeat(np.array([*steps], dtype=object), [part.shape[1] for _, part in numbers.values()])
-    left_out = pd.DataFrame(left_out, columns=["what", "count", "reason"])
-    return Prepared(np.hstack([part for _, part in numbers.values()]), owner, rows, left_out,
+    parts, steps = _numbers_of({name: frame[name].iloc[rows] for name in kept}, left_out)
+    owner = np.repeat(np.array([*parts], dtype=object), [part.shape[1] for part in parts.values()])
+    return Prepared(np.hstack([*parts.values()]), owner, rows,
+                    pd.DataFrame(left_out, columns=["what", "count", "reason"]),
                     pd.DataFrame(steps.items(), columns=["column", "step"]))
+
+
+def _numbers_of(columns, left_out):
+    """({name: numbers (n, k)}, {name: what was done}); copies of another column go to left_out."""
+    parts, steps, first = {}, {}, {}
+    for name, values in columns.items():
+        part, step = _as_numbers(values)
+        same = first.setdefault((part.round(6) + 0).tobytes(), name)
+        if same == name:
+            parts[name], steps[name] = part, step
+        else:
+            left_out.append((f"column {name}", 1, f"says the same as {same}"))
+    return parts, steps
 
 
 def _is_number(values):

@@ -103,3 +103,44 @@ def test_the_same_picture_twice_is_found_in_another_size_brightness_and_compress
     assert images.near_duplicates(raw, np.repeat("train", 13)).tolist() == []
     with pytest.raises(ValueError, match=r"^groups: shape \(2,\) is not allowed; give \(13,\)"):
         images.near_duplicates(raw, ["a", "b"])
+
+
+def test_pictures_without_any_structure_are_the_same_where_their_grey_is():
+    grey = torch.tensor([255, 255, 0, 20]).view(4, 1, 1, 1).expand(4, 3, 32, 32)
+    other = torch.from_numpy(np.array(photograph().resize((32, 32)))).permute(2, 0, 1)
+    raw = torch.cat([grey.to(torch.uint8), other[None]])
+    assert images.near_duplicates(raw, ["a", "b", "b", "a", "a"]).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    (b"\0\0\0\x18ftypheic" + bytes(200), "is HEIC; save it as .jpg"),
+    (b"<!DOCTYPE html><html>", "holds a web page, not data"),
+    (b"", "is empty"),
+    (b"\xff\xd8\xff\xe0 cut", r"does not decode \("),
+])
+def test_what_is_called_jpg_and_is_not_is_named(tmp_path, content, says):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(ValueError, match=f"^image: '.*a.jpg' {says}"):
+        images.read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_of_several_frames_the_first_is_taken_and_said(tmp_path, ending):
+    photograph(0).save(tmp_path / f"a.{ending}", save_all=True, append_images=[photograph(1)])
+    with pytest.warns(UserWarning, match="of images with several frames the first is taken"):
+        images.read_image(tmp_path / f"a.{ending}")
+
+
+def test_folders_that_are_laid_out_otherwise(tmp_path):
+    root = own_folders(tmp_path / "own")
+    with pytest.raises(ValueError, match=r"no photograph in \['own'\] \(but folders such as 'healthy': give"):
+        images.class_folders(tmp_path)
+    photograph(9).save(root / "stray.png")
+    with pytest.warns(UserWarning, match="has 1 pictures beside the class folders, which are left out"):
+        assert len(images.class_folders(root)[0]) == 5
+    with pytest.raises(ValueError, match=r"0 class folders \[\] \(but 3 pictures beside the folders\)"):
+        images.class_folders(root / "healthy")
+    (root / "Sick ").mkdir()
+    photograph(9).save(root / "Sick " / "0.gif")
+    with pytest.raises(ValueError, match=r"classes \['Sick ', 'sick'\] that differ in capitals or spaces"):
+        images.class_folders(root)

@@ -1,6 +1,7 @@
 """Molecules and tables of one's own: .xyz files and their units, separators, decimal signs, encodings."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -50,10 +51,27 @@ def test_xyz_files_of_one_and_many_molecules_are_read_in_bohr(tmp_path):
     np.testing.assert_allclose(again.coordinates[0], found.coordinates[0], atol=1e-4)
 
 
+def test_files_as_other_programs_write_them(tmp_path):
+    plain = datasets.load_xyz(xyz(tmp_path, ETHANOL)).coordinates[0]
+    for text in ("\ufeff" + ETHANOL, ETHANOL + "\n\n" + ETHANOL + "\n \n", ETHANOL.replace("\n", "\r\n"),
+                 ETHANOL.replace(" ", "\t"), ETHANOL.replace("C ", "6 "), ETHANOL.replace("H ", "h ")):
+        (tmp_path / "own.xyz").write_bytes(text.encode())
+        np.testing.assert_array_equal(datasets.load_xyz(tmp_path).coordinates[-1], plain)  # the folder's one
+    (tmp_path / "own.xyz").write_bytes(ETHANOL.encode("utf-16"))
+    with pytest.raises(ValueError, match="own.xyz' does not read as an .xyz file: it is no UTF-8; save it"):
+        datasets.load_xyz(tmp_path)
+    (tmp_path / "own.xyz").unlink()
+    with pytest.raises(ValueError, match="^paths: nothing holds no molecule"):
+        datasets.load_xyz(tmp_path)
+
+
 @pytest.mark.parametrize(("text", "unit", "says"), [
     (ETHANOL.replace("O 1.4", "F 1.4"), "angstrom", "own.xyz', line 5: element 'F' is not known; allowed"),
     (ETHANOL.replace("O 1.4", "9 1.4"), "angstrom", "line 5: element '9' is not known"),
     (ETHANOL.replace("9\n", "10\n"), "angstrom", "line 12: '' is no atom; needed are element, x, y and z"),
+    (ETHANOL.replace("9\n", "8\n"), "angstrom", "line 11: .* is no number .* of 8 atoms, right"),
+    (ETHANOL.replace("-0.5116", "nan"), "angstrom", "coordinates: molecule 0 has nan"),
+    (re.sub(r"\d\.\d+", lambda number: str(100 * float(number[0])), ETHANOL), "angstrom", "no molecule$"),
     (ETHANOL.replace("0.3229", "0,3229"), "angstrom", "line 5: .* is no atom"),
     ("C 0 0 0\n", "angstrom", "line 1: 'C 0 0 0' is no number of atoms; allowed is an .xyz file"),
     (ETHANOL, "bohr", "as in angstrom; allowed is bohr"),

@@ -78,6 +78,9 @@ BAD = {
     "angstrom as bohr": ((ETHANE, CARBONS, "bohr"), "unit: as bohr, .* looks like angstrom"),
     "bohr as angstrom": ((ETHANE / BOHR, CARBONS, "angstrom"), "unit: as angstrom, .* looks like bohr"),
     "an unseen bond": ((PEROXIDE, np.array([8, 8, 1, 1]), "bohr"), "no O-O pair (below|at all)"),
+    "an ion or a radical": ((ETHANE[:7], CARBONS[:7], "angstrom"), "charges: 17 electrons, an odd number"),
+    "two molecules": ((np.vstack([ETHANE, ETHANE + [0, 0, 9]]), np.tile(CARBONS, 2), "angstrom"),
+                      "coordinates: the atoms form several molecules"),
     "a stretched molecule": ((1.06 * ETHANE, CARBONS, "angstrom"), r"the surroundings of atom \d \(C\)"),
 }
 
