@@ -66,8 +66,7 @@ def find_checked(number):
     """`checked` of the notebook with this number; SystemExit where it has to be executed first."""
     path = checked(find(number))
     if not path.exists():
-        raise SystemExit(f"NB={number}: its data are the sample, so it has to run first: make "
-                         f"{path.relative_to(ROOT)}")
+        raise SystemExit(f"NB={number}: its data are the sample; it has to run first: make all NB={number}")
     return path
 
 

@@ -13,10 +13,10 @@ import nbformat
 
 from course import contract
 from course.grade import batch, report, submission
-from course.grade.release import STUDENT, changed_since, source_of
+from course.grade.release import STUDENT, changed_since, source_of, sources
 from course.learn import verdict
 from course.learn.committed import changed, committed, differing
-from course.learn.work import WORK, Unreadable, read
+from course.learn.work import RECORD, RELEASED, WORK, Unreadable, read
 from course.notebooks import ROOT, find_checked
 
 BACK = "git stash puts that file back and keeps your text"
@@ -42,20 +42,26 @@ def lines(rows):
 def own_copy(number, given):
     """(the student's file, its sisters that are not looked at); SystemExit says where it was looked for.
 
-    The file as it was given out comes first, not one that JupyterLab calls `-Copy1`.
+    A file in which somebody has written comes first; then the one of the name that was given out, not one
+    that JupyterLab calls `-Copy1`.
     """
     if given:
         if not Path(given).is_file():
             raise SystemExit(f"FILE={given}: there is no such file")
         return Path(given), []
-    names = {find_checked(number).name}
+    name = find_checked(number).name
     for folder in (WORK, STUDENT):
-        found = sorted(
-            folder.glob(f"*/{number}_*.ipynb"), key=lambda path: (path.name not in names, path.name)
-        )
+        order = lambda path, folder=folder: (untouched(path, name, folder), path.name != name, path.name)
+        found = sorted(folder.glob(f"*/{number}_*.ipynb"), key=order)
         if found:
             return found[0], found[1:]
     raise SystemExit(f"NB={number}: no copy in work/ or build/student; run make learn, or give FILE=")
+
+
+def untouched(path, name, folder):
+    """Whether nobody has written in a copy since it was given out from a folder."""
+    given = folder / RECORD / RELEASED / path.parent.name / name
+    return given.exists() and sources(given.read_text("utf-8")) == sources(path.read_text("utf-8", "replace"))
 
 
 def reference(number):
@@ -99,9 +105,11 @@ def ago(seconds):
 
 def advice(status, rows):
     """What to do next."""
+    if status == "other notebook":
+        return "Is this the file of another lesson? FILE=... says which one is checked."
     if status != "graded":
         return (
-            "Open the file in JupyterLab and save it again (Ctrl+S); make learn writes a new one beside it."
+            "Open the file in JupyterLab and save it again (Ctrl+S); for a new one, rename it and make learn."
         )
     order = (contract.PARTLY, contract.INCORRECT, contract.MISSING)
     open_ones = [row for row in rows if row["outcome"] in order]
@@ -146,7 +154,7 @@ def main():
     limits = {**(batch.remembered(find_checked(number).stem) or {}), "lean": True}
     status, rows = in_turn(path.read_bytes(), book, limits)
     points, possible = (sum(row[key] for row in rows) for key in ("points", "possible"))
-    print(f"{points:g} of {possible:g} points. {advice(status, rows)}")
+    print(f"{points:g} of {possible:g} points. " * bool(rows) + advice(status, rows))
     if not any(check.hidden for exercise in contract.exercises(book) for check in exercise.checks):
         print("Only the visible checks are known here; the grader has more.")
 

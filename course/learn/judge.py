@@ -8,6 +8,7 @@ import traceback
 
 from course import contract
 from course.check import compare
+from course.grade import slicing
 from course.grade.conform import WrongForm
 from course.learn import odd
 from course.learn.forms import as_graded
@@ -39,19 +40,22 @@ def judged(book, exercise, namespace, saved, solution=""):
     advice: a key of verdict.NEXT.
     """
     cells = {cell.id: cell for cell in book.cells}
-    asked = sorted(set(contract.defined(exercise.source)))
-    missing = [name for name in asked if name not in namespace]
+    asked = names_asked(book, exercise)
+    missing = set(asked) - namespace.keys()
     surroundings = dict(namespace)  # one for all checks: a later one may use what an earlier one sets
     end = time.monotonic() + SECONDS
-    failed = contract.Verdict(False, unfinished=True) if missing else attempted(
-        lambda: surroundings.update(as_graded(asked, namespace, solution)), end, saved)  # fmt: skip
+    form = lambda: surroundings.update(as_graded(set(asked) - missing, namespace, solution))
+    failed = attempted(form, end, saved)
     checks = []
     for check in (one for one in exercise.checks if not one.hidden):
-        result = failed or run(cells[check.cell], surroundings, saved, end)
+        if missing & slicing.names(cells[check.cell].source).loads:
+            result = contract.Verdict(False, unfinished=True)
+        else:
+            result = failed or run(cells[check.cell], surroundings, saved, end)
         checks.append({"points": check.points, "message": check.message, "verdict": result})
     points = sum(check["points"] for check in checks if check["verdict"].passed)
     possible = sum(check["points"] for check in checks)
-    said = odd.about(book, exercise, namespace, saved, missing, checks)
+    said = odd.about(book, exercise, namespace, saved, asked, checks)
     if checks and all(check["verdict"].unfinished for check in checks):
         outcome = contract.INCORRECT if said.tried else contract.MISSING
     elif points == possible:
@@ -71,6 +75,16 @@ def judged(book, exercise, namespace, saved, solution=""):
         "advice": "stale" if said.stale else outcome if mends_itself else said.advice or outcome,
         "hidden": contract.course(cells[exercise.cell]).get("hidden", []),
     }
+
+
+def names_asked(book, exercise):
+    """What an answer has to define: what its cell begins, and what its checks take that no cell gives."""
+    given = set().union(
+        *(slicing.names(cell.source).binds for cell in book.cells if cell.cell_type == "code")
+    )
+    checks = {check.cell for check in exercise.checks}
+    taken = set().union(*(slicing.names(cell.source).loads for cell in book.cells if cell.id in checks))
+    return sorted({*contract.defined(exercise.source), *(taken - given - set(dir(builtins)))})
 
 
 def run(cell, namespace, saved, end):

@@ -49,18 +49,17 @@ class Found:
     advice: str = ""
 
 
-def about(book, exercise, namespace, saved, missing, checks):
-    """The Found about an exercise, whose checks have run."""
-    found = Found()
-    asked = sorted(set(contract.defined(exercise.source)))
+def about(book, exercise, namespace, saved, asked, checks):
+    """The Found about an exercise, whose checks have run. asked: the names that an answer defines."""
+    found, missing = Found(), [name for name in asked if name not in namespace]
     latest = history.last(exercise.cell)
     own = {cell.get("id"): cell for cell in saved.book.cells} if saved else {}
     stands = own[exercise.cell].source if exercise.cell in own else None
     written = latest.source if latest else stands or ""
     if missing:
         not_there(found, exercise, missing, written, latest)
-    else:
-        where_from(found, exercise, asked, namespace, latest)
+    if len(missing) < len(asked):
+        where_from(found, exercise, sorted(set(asked) - set(missing)), namespace, latest)
         edited = stands is not None and latest and not contract.same_code(stands, latest.source)
         if edited and saved.when > latest.when:
             found.stale = "not run since you changed it"
@@ -80,7 +79,8 @@ def not_there(found, exercise, missing, written, latest):
     """The exercise's function is not in the kernel: not run, stopped by an error, or under another name."""
     names, others = ", ".join(missing), contract.defined(written)
     if not written or contract.same_code(written, exercise.source):
-        found.notes.append(f"{names}: not defined here yet; run your exercise's cell first")
+        if latest is None:
+            found.notes.append(f"{names}: not defined here yet; run your exercise's cell first")
     elif latest and not latest.good:
         found.tried = True
         found.notes.append(f"Your cell ended with an error at {latest}, before it defined {names}.")
@@ -136,6 +136,8 @@ def handed_in(book, exercise, saved, asked, namespace, found):
         yield given["note"]
     runs = list(filter(None, (history.origin(name, namespace) for name in asked)))
     if not runs or found.stale or saved.when <= runs[0].when:
+        return
+    if contract.same_code(runs[0].source, exercise.source):  # as it was given out
         return
     run, readings = runs[0], given["readings"]
     holding = next((parts for parts in readings if any(run.source.strip() in part for part in parts)), None)

@@ -116,7 +116,7 @@ def prepare(folder=WORK):
     have = {path.name for path in known}
     if missing := " ".join(path.name[:2] for path in all_notebooks() if path.name not in have):
         yield f"the data are the sample, and these lessons have not run on it yet: {missing}"
-        yield f'  to run them: make all DATA=sample NB="{missing}"; then make learn DATA=sample again'
+        yield f"  to run the first: make all DATA=sample NB={missing[:2]}; then make learn DATA=sample again"
     done, said = release.release(known, folder, safe=True)
     paths = {Path(path.parent.name, path.name).as_posix(): path for path in known}
     count = {what: sum(one == what for one in done.values()) for what in done.values()}

@@ -51,6 +51,8 @@ def book():
     """A copy with one exercise of two visible points and a hidden one."""
     made = nbformat.v4.new_notebook(cells=[
         nbformat.v4.new_markdown_cell("# 99 Example", id="text-99-01"),
+        nbformat.v4.new_markdown_cell("## 1 The value", id="text-99-02"),
+        code("value = 8.0", "code-99-01"),
         code("def halve(x):\n    ### BEGIN SOLUTION\n    return x / 2\n    ### END SOLUTION",
              "exercise-99-1", ["exercise"], id="99.1", points=3),
         code("print(f'{halve(5.0):.2f}')\nprint('good')", "check-99-1-01", ["nbval-check-output"],

@@ -120,8 +120,6 @@ def test_a_helper_that_is_no_longer_in_the_file_is_named(book, shell):
     ("def own(value):\n    value = 3\n    return value", False), ("print(value)", False),
 ])  # fmt: skip
 def test_a_name_of_the_lesson_that_was_overwritten_is_named(book, shell, cell, told):
-    book.cells.insert(2, code("value = 8.0", "code-99-01"))
-    book.cells.insert(2, nbformat.v4.new_markdown_cell("## 1 The value", id="text-99-02"))
     shell.run("value = 8.0", "code-99-01")
     shell.run("def halve(x):\n    return x / 2 + (x > 6)", "exercise-99-1")
     shell.run(cell, "mine")
@@ -134,7 +132,6 @@ def test_a_name_of_the_lesson_that_was_overwritten_is_named(book, shell, cell, t
 
 
 def test_an_editor_with_other_cell_ids_raises_no_false_alarm(book, shell):
-    book.cells.insert(2, code("value = 8.0", "code-99-01"))
     shell.run("value = 8.0", "vscode-notebook-cell:/99.ipynb#W0")
     shell.run("def halve(x):\n    return x", "vscode-notebook-cell:/99.ipynb#W1")
     saved = saved_with(book, exercise_99_1="def halve(x):\n    return x")
@@ -143,7 +140,7 @@ def test_an_editor_with_other_cell_ids_raises_no_false_alarm(book, shell):
 
 
 def test_an_array_of_the_lesson_that_was_written_into_is_named(book, shell):
-    book.cells.insert(2, code("value = np.array([8.0])", "code-99-01"))
+    next(cell for cell in book.cells if cell.id == "code-99-01").source = "value = np.array([8.0])"
     shell.user_ns["np"] = np
     shell.run("value = np.array([8.0])", "code-99-01")
     shell.run("def halve(x):\n    return x", "exercise-99-1")
@@ -173,3 +170,21 @@ def test_a_function_that_is_not_there_has_a_reason(book, shell, ran, outcome, to
     found = stands(book, shell, saved_with(book, exercise_99_1=ran or RIGHT))
     assert found["outcome"] == outcome
     assert told in verdict.text(found)
+
+
+def test_an_exercise_of_two_parts(book, shell):
+    """A function and a judgement: what is there is judged, and the other part is open."""
+    cells = {cell.id: cell for cell in book.cells}
+    stub = cells["exercise-99-1"].source
+    cells["exercise-99-1"].source = f"{stub}\n\n\n{stub.splitlines()[-1].strip()}"
+    cells["check-99-1-02"].source = "print(f'{expected:.1f}')"
+    shell.run(cells["exercise-99-1"].source, "exercise-99-1")
+    found = stands(book, shell, saved_with(book))
+    assert (found["outcome"], found["notes"]) == ("not attempted", [])
+    shell.run(f"{RIGHT}\n\n\n{stub.splitlines()[-1].strip()}", "exercise-99-1")
+    text = verdict.text(stands(book, shell))
+    assert text.startswith("99.1 ◐ partly: 1 of 2")
+    assert "Your cell ended with an error at [2], before it defined expected." in text
+    assert "This part is not attempted yet." in text
+    shell.run(f"{RIGHT}\nexpected = 4.0", "exercise-99-1")
+    assert stands(book, shell)["outcome"] == "correct"

@@ -50,6 +50,10 @@ def test_grade_mine_takes_the_file_as_it_was_given_out(source, tmp_path, monkeyp
     for path in copies:
         path.write_bytes(own.read_bytes())
     assert mine.own_copy("99", None) == (own, sorted(copies))
+    change(copies[0], "YOUR CODE HERE", "my code")  # the work stands in a copy: that one is looked at
+    assert mine.own_copy("99", None) == (copies[0], [own, copies[1]])
+    change(own, "YOUR CODE HERE", "my code too")
+    assert mine.own_copy("99", None) == (own, [copies[0], copies[1]])
     own.unlink()
     assert mine.own_copy("99", None)[0] in copies  # renamed is found too
     assert mine.own_copy("99", str(copies[0])) == (copies[0], [])
@@ -114,4 +118,4 @@ def test_grade_mine_says_when_it_was_saved_and_what_comes_next(source, tmp_path,
     assert "All is correct. Hand in this file" in capsys.readouterr().out
     result["status"] = "unreadable"
     mine.main()
-    assert "0 of 0 points. Open the file in JupyterLab and save it again" in capsys.readouterr().out
+    assert "Open the file in JupyterLab and save it again" in capsys.readouterr().out

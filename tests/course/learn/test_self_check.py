@@ -69,7 +69,7 @@ def test_a_missing_helper_is_found_in_the_cell_that_was_not_run(book):
     saved.cells.append(code("def helper(x):\n    return x", "mine"))
     text = verdict.text(judged(book, "def halve(x):\n    return helper(x)", saved))
     assert (
-        "Run the cell under “99 Example” that begins `def helper(x):`: it defines helper and has not" in text
+        "Run the cell under “1 The value” that begins `def helper(x):`: it defines helper and has not" in text
     )
     for name, told in (("hepler", "Is helper meant?"), ("numpy", "Is np meant?"),
                        ("zzz", "No cell of the saved notebook defines zzz: is it spelt right?")):  # fmt: skip
