@@ -176,6 +176,7 @@ def work(message, sockets):
     """Answer one question in a copy of this process."""
     job = json.loads(message)
     lesson.limit_memory(MEMORY)
+    lesson.limit_time(SECONDS)  # whatever a busy machine may add to the seconds below
     signal.alarm(job["seconds"])
     reference, content = receive(sockets[0]), receive(sockets[0])
     if job["what"] == "files":

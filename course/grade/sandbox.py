@@ -141,7 +141,10 @@ def private_view(disk):
         raise OSError(ctypes.get_errno(), "unshare")
     mount(None, "/", "none", PRIVATE | REC)
     mount(None, "/", None, BIND | REMOUNT | RDONLY | NOSUID | NODEV)
-    places = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    places = (
+        line.split()[4].replace("\\040", " ")
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+    )
     names = {place.split("/")[2] for place in places if place.startswith("/tmp/")}
     shown = os.open("/tmp", os.O_PATH)  # course, data or environment may lie below /tmp: they stay there
     for place, size in (("/tmp", disk), ("/dev/shm", 64)):

@@ -41,13 +41,13 @@ def serve(step, namespace, control):
 
 def supervise(connection, job, namespace):
     """Start the student's process, wait, end it and all that it started, and say how it ended."""
-    end = time.monotonic() + job["seconds"] * job["patience"] + 1
+    begin = time.monotonic()
     os.setsid()
     apart = job["isolated"] and sandbox.unshare()
     first = os.fork()
     if first == 0:
         start(connection, job, namespace, apart)
-    reason = watch(first, connection, end, job)
+    reason = watch(first, connection, begin, job)
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(OSError):
             kill(first, signal.SIGKILL)
@@ -91,19 +91,20 @@ def start(connection, job, namespace, apart):
     os._exit(1)
 
 
-def watch(first, connection, end, job):
+def watch(first, connection, begin, job):
     """Wait until the student's process ends, nobody listens any more or a limit is passed; returns which."""
+    computed = 0.0
     gone = getattr(select, "POLLRDHUP", 0)
     wait = select.poll()
     wait.register(connection, gone)
     if hasattr(os, "pidfd_open"):
         wait.register(os.pidfd_open(first), select.POLLIN)
-    while time.monotonic() < end:
+    while not overdue(time.monotonic() - begin, computed, job["seconds"], job["patience"]):
         if wait.poll(1000 * TICK):
             return ""
         if os.waitid(os.P_PID, first, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return ""
-        held, count = usage(first, job["run_memory"])
+        held, computed, count = usage(first, job["run_memory"])
         if count > sandbox.PROCESSES:  # before the memory: pages that they share are counted once in few
             return f"more than {sandbox.PROCESSES} processes"
         if held > job["run_memory"]:
@@ -111,15 +112,36 @@ def watch(first, connection, end, job):
     return f"no result after {job['seconds']:g} seconds"
 
 
+def overdue(passed, computed, seconds, patience):
+    """Whether processes take too long: who computes on a busy machine may take `patience` times the seconds.
+
+    passed: seconds since the beginning; computed: of all processes together. Who waits (for the check's work
+    or for nothing) may not take so much longer, and who computes on all processors no more than alone.
+    """
+    waited = passed - patience * computed
+    most = seconds * (os.cpu_count() or 1)
+    return passed > seconds * patience + 1 or waited > seconds * (1 + patience / 4) + 1 or computed > most + 1
+
+
 def usage(pid, enough):
-    """(memory in MB, count) of all processes below one; what they share counts once where it matters."""
+    """(memory in MB, seconds computed, count) of all processes below one.
+
+    What they share of the memory counts once where it matters.
+    """
     started = []
     with contextlib.suppress(psutil.Error):
         started = psutil.Process(pid).children(recursive=True)
     total = sum(measured(process, "memory_info", "rss") for process in started)
     if total > enough and len(started) <= sandbox.PROCESSES:
         total = sum(measured(process, "memory_full_info", "pss") for process in started)
-    return total, len(started)
+    return total, sum(map(computing, started)), len(started)
+
+
+def computing(process):
+    """The seconds that a process and its ended children have computed."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return sum(process.cpu_times()[:4])
+    return 0.0
 
 
 def measured(process, method, name):

@@ -1,4 +1,4 @@
-"""Sixty synthetic hand-ins of a notebook: twenty right, twenty partly right, twenty hostile or helpless.
+"""Synthetic hand-ins of a notebook, more than eighty: right, partly right, hostile or helpless.
 
 `of(reference)` gives {student: ({file name: content}, points that it should get)}. Right and partly right
 ones hold the reference's solution in the ways in which students write and hand in; hostile ones have
@@ -85,6 +85,8 @@ HOSTILE = {  # bodies of every function of the first exercise; NAME is the funct
     "allocates": "return bytearray(10 * 2**30)",
     "forks": "import os, time\n    for _ in range(1000):\n        if os.fork() == 0: time.sleep(60)",
     "exits": "import os\n    os._exit(0)",
+    "kills itself": "import os\n    os.kill(os.getpid(), 9)",
+    "ends the loop": "raise StopIteration",
     "kills its parents": "import os\n    for one in (os.getppid(), 1, -1): os.kill(one, 15)\n    return 0.0",
 }
 AT_ONCE = {  # sources of the first exercise

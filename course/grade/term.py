@@ -1,4 +1,4 @@
-"""Play a term through: make term. Release, sixty synthetic submissions, grading, tables.
+"""Play a term through: make term. Release, more than eighty synthetic submissions, grading, tables.
 
 Works in build/term and leaves everything there to look at: the student copies, the submissions, the reports.
 The class (course.grade.synthetic) answers one notebook, 12 unless --notebook says otherwise. At the end the

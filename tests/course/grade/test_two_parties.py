@@ -8,7 +8,7 @@ point, reach the other side or outlive its check.
 import pytest
 
 from course.contract import course, tags
-from course.grade import pair, plan
+from course.grade import pair, plan, student
 from course.notebooks import ROOT
 from tests.course.grade.exam import by_id, grade, inside, isolated, points, reference, told
 
@@ -46,10 +46,11 @@ raise ValueError(f"found {{found}}")"""
 
 @isolated
 def test_what_is_shown_below_tmp_is_there_and_cannot_be_written(monkeypatch, tmp_path):
-    (tmp_path / "note.txt").write_text("for all")
-    shown = plan.visible_paths
-    monkeypatch.setattr(plan, "visible_paths", lambda: [*shown(), tmp_path])
-    lines = f"""place, found = {str(tmp_path)!r}, []
+    place, shown = tmp_path / "with a blank", plan.visible_paths
+    place.mkdir()
+    (place / "note.txt").write_text("for all")
+    monkeypatch.setattr(plan, "visible_paths", lambda: [*shown(), place])
+    lines = f"""place, found = {str(place)!r}, []
 found.append(open(f"{{place}}/note.txt").read())
 for path in (f"{{place}}/other.txt", f"{{place}}/../other.txt", "/tmp/other.txt"):
     try: open(path, "w")
@@ -188,6 +189,15 @@ found += ["trace"] if libc.ptrace(16, 1, 0, 0) == 0 else []
 try: os.kill(1, 9); os.stat("/proc/1") and None
 except OSError: pass"""
     assert seen(lines) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("passed", "computed", "patience", "expected"),
+    [(9, 9, 1, False), (12, 0, 1, True), (60, 6, 10, False), (60, 0, 10, True), (30, 0, 10, False),
+     (60, 10_000, 10, True), (102, 10, 10, True)],
+)  # fmt: skip
+def test_a_busy_machine_gives_time_to_who_computes_not_to_who_sleeps(passed, computed, patience, expected):
+    assert student.overdue(passed, computed, 10, patience) == expected
 
 
 @isolated
