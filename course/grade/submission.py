@@ -49,7 +49,8 @@ def verdict(record, check, book, defined=()):
         known = isinstance(getattr(builtins, error, None), type)
         detail = f"raised {error if known else 'an exception'}"
     else:
-        detail = f"raised {error}: {text}"[:500]
+        # what the checker says about a form (course.grade.conform) was not raised by the student's code
+        detail = text if text.startswith("the result ") else f"raised {error}: {text}"[:500]
         name = error == "NameError" and MISSING.search(text)
         if name and name[1] not in defined:
             detail += f"; no cell of the notebook defines {name[1]}"

@@ -26,7 +26,8 @@ try:
 except ImportError:
     def self_check(exercise):
         print("self_check needs the course beside this notebook: start JupyterLab in its folder with\\n"
-              "    make learn        or        python -m course learn")"""
+              "    make learn        or        python -m course learn\\n"
+              "and take its kernel: menu Kernel, Change Kernel, Python 3 (ipykernel)")"""
 CHECK = 'self_check("{}")  # after a restart: menu Run, Run All Above Selected Cell'
 WANTED = "What the next cell should print:\n\n```text\n{text}\n```"
 
