@@ -136,6 +136,8 @@ def page_output(output, where, name, images):
         )
     if "text/html" in data:
         return html_output(accessible(data["text/html"]))
+    if "application/vnd.jupyter.widget-view+json" in data:
+        return html_output("<p><em>Here a running notebook shows controls to move.</em></p>")
     return output
 
 

@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from course import contract
+from course.commands import COMMANDS
 from course.notebooks import NOTEBOOKS, ROOT, all_notebooks, find
 from course.publish import links, pages, site
 from course.publish.pages import Hosting, PageError
@@ -217,6 +218,20 @@ def test_no_document_asks_the_reader_to_fill_in_an_address():
     for path in ["README.md", *site.DOCUMENTS.values()]:
         text = (ROOT / path).read_text(encoding="utf-8")
         assert not re.findall(r"<(?:this|its|your|address|the)\b[^>]*>", text), path
+
+
+def test_the_documents_name_files_and_commands_that_exist():
+    made = ("build/", "work/", "data/raw")  # by commands, not in the repository
+    named = 0
+    for path in ["README.md", *site.DOCUMENTS.values()]:
+        text = (ROOT / path).read_text(encoding="utf-8")
+        for name in re.findall(r"`((?:tests|docs|course|helpers|data|benchmarks|notebooks)/[\w./-]+)`", text):
+            assert name.startswith(made) or (ROOT / name).exists(), f"{path}: {name}"
+            named += 1
+        for name in re.findall(r"(?:`|^)(?:make|python -m course) ([a-z][a-z-]*)", text, re.MULTILINE):
+            assert name in (*COMMANDS, "help"), f"{path}: make {name}"
+            named += 1
+    assert named > 60
 
 
 def test_the_start_page_says_how_to_cite_and_where_to_get_the_course():

@@ -14,6 +14,7 @@ import pytest
 
 from course import contract
 from course.__main__ import variables
+from course.check import rules
 from course.commands import COMMANDS
 from course.notebooks import ROOT
 from course.run import environment, new, parameters
@@ -219,6 +220,7 @@ def test_a_new_notebook_runs_is_checked_and_can_be_graded(copy):
     nbval = [sys.executable, "-m", "pytest", "-q", *COMMANDS_NBVAL, str(path)]
     checked = subprocess.run(nbval, cwd=copy, env=surroundings, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
+    assert list(rules.faults(path)) == []
     book = nbformat.read(path, 4)
     assert len(contract.exercises(book)) == 3
     copied = contract.student_copy(book)
