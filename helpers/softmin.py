@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+LARGEST = 1e150  # whose square, summed over columns, is still finite
 BLOCK = 2**17  # float64 numbers in one block of rows: 1 MiB, so that a pass over it stays in the cache
 
 
@@ -36,6 +37,9 @@ def data_matrix(X):
         raise ValueError(f"X: shape {array.shape} is not 2-D; allowed is (n rows, d features)")
     if array.shape[0] < 2 or array.shape[1] < 1:
         raise ValueError(f"X: shape {array.shape} is too small; allowed are at least 2 rows and 1 feature")
+    if np.abs(array).max() > LARGEST:
+        raise ValueError(f"X: the square of {array.flat[np.abs(array).argmax()]:.3g} is no float; allowed "
+                         f"are values up to {LARGEST:g}: give them in a larger unit")
     return array
 
 

@@ -45,9 +45,7 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     stays. A number that may stand for a missing one (-999) is named in its step; infinite ones are missing.
     Raises ValueError where too little is left.
     """
-    if frame.columns.has_duplicates:
-        raise ValueError(f"frame: two columns are called {frame.columns[frame.columns.duplicated()][0]!r}; "
-                         "allowed are different names")
+    _check_frame(frame)
     for name in set(leave_out) - set(frame):
         raise ValueError(f"leave_out: {name!r} is no column; allowed are {', '.join(map(str, frame))}")
     infinite = frame.isin([np.inf, -np.inf])
@@ -72,6 +70,19 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     return Prepared(np.hstack([*parts.values()]), owner, rows,
                     pd.DataFrame(left_out, columns=["what", "count", "reason"]),
                     pd.DataFrame(steps.items(), columns=["column", "step"]))
+
+
+def _check_frame(frame):
+    """Raise where it is no DataFrame, or its columns have no names of their own, or are sparse."""
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"frame: {type(frame).__name__} is not allowed; give a pandas.DataFrame")
+    if frame.columns.nlevels > 1 or frame.columns.hasnans:
+        raise ValueError("frame: its columns have names of several levels, or none; give each one name")
+    if frame.columns.has_duplicates:
+        raise ValueError(f"frame: two columns are called {frame.columns[frame.columns.duplicated()][0]!r}; "
+                         "allowed are different names")
+    if any(isinstance(kind, pd.SparseDtype) for kind in frame.dtypes):
+        raise ValueError("frame: some columns are sparse; give frame.sparse.to_dense()")
 
 
 def _numbers_of(columns, left_out):
@@ -111,6 +122,8 @@ def _why_not(name, values):
         return f"numbers mixed with text such as {words[~numbers].iloc[0]!r}; leave such cells empty"
     if present.nunique() <= MOST_WORDS:
         return ""
+    if numbers.all():
+        return f"numbers stored as text such as {words.iloc[0]!r}; pandas.to_numeric makes numbers of them"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas says that it guesses the format
         dates = pd.to_datetime(words, errors="coerce", format="mixed")

@@ -32,6 +32,9 @@ def for_report(notebook):
     result = copy.deepcopy(notebook)
     result.cells = [cell for cell in notebook.cells if not course(cell) and "default-data" not in tags(cell)
                     and not re.match(r"#+ Exercise", cell.source)]
+    for cell in result.cells:
+        if cell.cell_type == "markdown":  # sections are left out, so that their numbers would have gaps
+            cell.source = re.sub(r"^(#+) \d+ ", r"\1 ", cell.source)
     return result
 
 

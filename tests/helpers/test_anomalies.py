@@ -273,6 +273,8 @@ def test_types_of_pandas_that_can_miss_a_value_are_read_or_named():
     frame.loc[3, "b"] = pd.NA
     with pytest.raises(ValueError, match=r"^X: value nan at \[3, 1\]; allowed are finite numbers"):
         anomalies.softmin_scores(frame, 1.0)
+    with pytest.raises(ValueError, match=r"^X: the square of 1e\+200 is no float; allowed are values up to"):
+        anomalies.softmin_scores(np.array([[0.0], [1e200]]), 1.0)
     with pytest.raises(ValueError, match="^X: 1 values are masked; fill them or leave out their rows"):
         anomalies.softmin_scores(np.ma.masked_greater(X, np.sort(X.ravel())[-2]), 1.0)
 

@@ -60,6 +60,9 @@ def test_rows_beyond_the_most_and_rows_with_nothing_are_counted():
     (messy(), {"leave_out": ["age"]}, "leave_out: 'age' is no column; allowed are id, name"),
     (messy(12), {}, "columns and 12 rows are left; needed are at least 1 column and 20 rows"),
     (pd.DataFrame(np.ones((30, 2)), columns=["a", "a"]), {}, "frame: two columns are called 'a'; allowed"),
+    (messy()[["height"]].astype(pd.SparseDtype(float)), {}, "some columns are sparse; give frame.sparse.to"),
+    (messy()[["height"]].rename(columns={"height": None}), {}, "names of several levels, or none"),
+    (pd.concat({"a": messy()}, axis=1), {}, "names of several levels, or none; give each one name"),
     (messy()[["one", "id"]], {}, "0 columns .*column one: one value; column id: counts the rows"),
 ])
 def test_too_little_is_one_line(frame, options, says):
@@ -133,6 +136,8 @@ def test_the_table_of_the_course_needs_no_hand():
     ("day", [20240101 + i % 28 for i in range(60)], "a date"),
     ("price", ["12.5", "3", "<5"] * 20, "numbers mixed with text such as '<5'; leave such cells empty"),
     ("price", [f"{i} EUR" for i in range(60)], MANY % "0 EUR"),  # read_table would have made numbers of it
+    ("weight", [f"{i}.5" for i in range(60)], "numbers stored as text such as '0.5'; pandas.to_numeric makes "
+                                              "numbers of them"),
     ("zip", MIXED + 10000, "names the rows"),
 ])
 def test_columns_that_look_like_something_else(name, values, reason):
@@ -168,3 +173,8 @@ def test_a_word_is_explained_by_how_many_neighbours_share_it():
     prepared = tables.prepare(frame)
     found = tables.explain(frame, prepared, tables.stiffness(prepared.X), 39)
     assert "town Porto, as 0 of its 10 nearest rows" in found["words"].tolist()
+
+
+def test_an_array_is_no_frame():
+    with pytest.raises(TypeError, match="^frame: ndarray is not allowed; give a pandas.DataFrame"):
+        tables.prepare(np.ones((30, 2)))

@@ -39,7 +39,8 @@ def test_a_table_gives_a_report_of_one_file(table, build):
     assert "<h1>A table of your own: Kunden.csv</h1>" in page
     for said in ("data source: own", "semicolons, decimal commas, encoded as cp1252", "counts the rows",
                  "a date", "60 different texts such as", "one value", "3 missing, median", "row 8,",
-                 "Umsatz EUR 9,000 against", "balanced accuracy", "7 Limits"):
+                 "ranges from the median of their column: 1", "row 8: Umsatz EUR 9,000, half of all from",
+                 "Umsatz EUR 9,000 against", "balanced accuracy", ">Limits<"):
         assert said in page, said
     for left in ("wines", "cultivar", "What we found", 'href="http', 'src="http', "<script", "import numpy"):
         assert left not in page, left
