@@ -19,6 +19,17 @@ FLAT_FORMULAS = """[...document.querySelectorAll('article math')].filter(
     m => m.checkVisibility() && m.getBoundingClientRect().height < 4).length"""
 CUT_HEADINGS = """[...document.querySelectorAll('article :is(h1, h2, h3)')].filter(
     h => h.scrollWidth > h.clientWidth + 1).map(h => h.textContent)"""
+# a word of a heading or of a link to a neighbour that stands on two lines
+BROKEN_WORDS = """[...document.querySelectorAll('article :is(h1, h2, h3), .prev-next-title')].flatMap(e => {
+    const text = document.createTreeWalker(e, NodeFilter.SHOW_TEXT), found = [];
+    while (text.nextNode()) for (const word of text.currentNode.data.matchAll(/[\\p{L}\\d]+/gu)) {
+        const range = document.createRange();
+        range.setStart(text.currentNode, word.index);
+        range.setEnd(text.currentNode, word.index + word[0].length);
+        if (range.getClientRects().length > 1) found.push(e.textContent + ': ' + word[0]);
+    }
+    return found;
+})"""
 SHIFTS = """new Promise(done => {
     new PerformanceObserver(list => done(list.getEntries().reduce((sum, entry) => sum + entry.value, 0)))
         .observe({type: 'layout-shift', buffered: true});
@@ -112,6 +123,7 @@ def test_every_page_loads_from_a_plain_folder_without_an_error_or_a_call_elsewhe
         if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:
             said.append(f"{path.name} is {width} px wide")
         said += [f"{path.name}: {heading} is cut" for heading in page.evaluate(CUT_HEADINGS)]
+        said += [f"{path.name}: {words} is broken within a word" for words in page.evaluate(BROKEN_WORDS)]
         if flat := page.evaluate(FLAT_FORMULAS):
             said.append(f"{path.name}: {flat} formulas are not drawn")
     page.close()
