@@ -5,6 +5,9 @@ import contextlib
 import io
 import time
 import traceback
+from unittest import mock
+
+from IPython import get_ipython
 
 from course import contract
 from course.check import compare
@@ -19,6 +22,18 @@ SECONDS = 20  # for all checks of one exercise; the slowest of the course's solu
 
 def no_input(prompt=""):
     raise EOFError("input() has nobody to ask here: take what you need as arguments")
+
+
+def no_exit():
+    raise SystemExit("quit() and exit() end the notebook's kernel: leave them out")
+
+
+def undisturbed():
+    """While this lasts, an answer neither waits for a person nor ends the kernel that it runs in."""
+    held = contextlib.ExitStack()
+    held.enter_context(mock.patch.object(builtins, "input", no_input))
+    held.enter_context(mock.patch.object(get_ipython() or builtins, "ask_exit", no_exit, create=True))
+    return held
 
 
 class Discarded(io.TextIOBase):
@@ -109,12 +124,11 @@ def run(cell, namespace, saved, end):
 def attempted(work, end, saved):
     """Do work until `end`, with nothing shown; returns the Verdict on what it raised, None if nothing."""
     late = f"stopped after {SECONDS:g} seconds for this exercise: is there a loop that does not end?"
-    left, asking = end - time.monotonic(), builtins.input
+    left = end - time.monotonic()
     if left <= 0:
         return contract.Verdict(False, late)
-    builtins.input = no_input  # a box that waits would stop the page from running anything else
     try:
-        with contextlib.redirect_stdout(Discarded()), contextlib.redirect_stderr(Discarded()):
+        with contextlib.redirect_stdout(Discarded()), contextlib.redirect_stderr(Discarded()), undisturbed():
             within(left, work)
     except NotImplementedError as error:
         unfinished = str(error).endswith(contract.UNTOUCHED)
@@ -125,8 +139,6 @@ def attempted(work, end, saved):
         return contract.Verdict(False, "you stopped it")
     except BaseException as error:
         return contract.Verdict(False, explained(error, saved))
-    finally:
-        builtins.input = asking
     return None
 
 

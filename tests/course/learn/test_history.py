@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from course import contract
-from course.learn import history, self_check, verdict
+from course.learn import history, judge, self_check, verdict
 from tests.course.learn.conftest import RIGHT, code, saved_with, stands
 
 
@@ -188,3 +188,16 @@ def test_an_exercise_of_two_parts(book, shell):
     assert "This part is not attempted yet." in text
     shell.run(f"{RIGHT}\nexpected = 4.0", "exercise-99-1")
     assert stands(book, shell)["outcome"] == "correct"
+
+
+def test_an_answer_that_ends_the_kernel_is_no_answer(book, shell, monkeypatch):
+    """`quit` of a notebook only asks the kernel to end when the cell has: the check went on to "correct"."""
+    ended = []
+    monkeypatch.setattr(judge, "get_ipython", lambda: shell)
+    shell.ask_exit = lambda: ended.append(True)
+    shell.run("def halve(x):\n    quit()\n    return x / 2", "exercise-99-1")
+    text = verdict.text(stands(book, shell))
+    assert "SystemExit: quit() and exit() end the notebook's kernel: leave them out" in text
+    assert ended == []
+    shell.ask_exit()
+    assert ended == [True]
