@@ -32,3 +32,16 @@ def test_the_examples_run(module):
 def test_every_public_function_has_one(module):
     missing = {name for name in public(module) if not re.search(rf"\.{name}\(", SECTIONS.get(module, ""))}
     assert not missing
+
+
+def test_every_test_that_the_assumptions_name_exists():
+    """The last column of the table: `file: part of a test's name`, or further names of the same file."""
+    text = (ROOT / "docs" / "practitioners.md").read_text(encoding="utf-8")
+    rows = text[text.index("| assumption |"):].split("\n\n")[0].splitlines()[2:]
+    named = [name for row in rows for name in re.findall("`(.+?)`", row.split("|")[-2])]
+    assert len(named) > 50
+    for name in named:
+        if ": " in name or name.startswith("test_"):
+            file, _, name = name.partition(": ")
+            (path,) = (ROOT / "tests").rglob(file.rpartition("/")[2] + ".py")
+        assert re.search(rf"def test_\w*{name}", path.read_text(encoding="utf-8")), (file, name)
