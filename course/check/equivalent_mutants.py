@@ -61,4 +61,18 @@ EQUIVALENT = {  # (module, line, change): reason
     ("datasets", 'return sources.locate("squeezenet1_1")[0][0]', "0 -> -1"): "a list of one path",
     ("training", "path, text = Path(path), json.dumps(config, indent=1, sort_keys=True)", "1 -> 0"):
         "how the JSON is laid out",
+    ("softmin_tasks",
+     "weighted = np.where(gamma * everywhere < 1, unit * (length + near) ** 2 + 0.002 * everywhere, "
+     "everywhere)",
+     "gamma * everywhere < 1 -> gamma * everywhere <= 1"): "no product is exactly 1",
+    ("softmin_tasks",
+     'height, width = (128, BLOCK_COLUMNS) if device == "cpu" else (TASK_ROWS, 16 * BLOCK_COLUMNS)',
+     "16 -> 17"): "width of a block on a GPU",
+    ("softmin_tasks",
+     "denormal = scale * 4 * squares.max() > 120  # numbers that small cost time and add nothing",
+     "4 -> 3"): "speed",
+    ("softmin_tasks",
+     "doubtful = np.flatnonzero(float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR)",
+     "float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR -> "
+     "float32_error(X, nearest, gamma)[start:stop] >= LARGEST_ERRO"): "no error is exactly the largest",
 }
