@@ -37,6 +37,15 @@ def record_text(text):
     return nbformat.writes(book, version=4) + "\n"
 
 
+def not_yet_run(text):
+    """A student copy whose checks show no output yet: it would look like the student's own."""
+    book = nbformat.reads(text, as_version=4)
+    for cell in book.cells:
+        if cell.cell_type == "code" and "for" in contract.course(cell):
+            cell.outputs, cell.execution_count = [], None
+    return nbformat.writes(book, version=4) + "\n"
+
+
 def student_text(path, edited, safe):
     """(the text of the student copy, or None where there can be none; what has to be said, or "").
 
@@ -71,7 +80,8 @@ def source_of(path):
 def release(paths, folder, force=False, safe=False):
     """Write the student copies of notebooks below a folder.
 
-    Returns ({name: what was done}, [what has to be said]). safe: as `student_text` says.
+    Returns ({name: what was done}, [what has to be said]). safe: as `student_text` says;
+    then the copies are for whoever calls, and what is compared with stands in RECORD alone.
     """
     done, said = {}, []
     edited = set(changed([source_of(path) for path in paths]))
@@ -86,7 +96,7 @@ def release(paths, folder, force=False, safe=False):
         now = target.read_text(encoding="utf-8", errors="replace") if target.exists() else None
         done[name] = what = ADDED if now is None else UPDATED if force else standing(now, text, old)
         if what in (ADDED, UPDATED):
-            write(target, text)
+            write(target, not_yet_run(text) if safe else text)
         if what in (ADDED, UPDATED, CURRENT):
             write(given, record_text(text))
     for name in LOOKED_UP if done else ():

@@ -66,7 +66,7 @@ def test_a_file_that_is_no_notebook_is_kept(source, tmp_path, content):
 
 
 def test_work_in_the_source_before_the_first_release_is_not_released(repository, tmp_path):
-    folder, clean = tmp_path / "work", release.copy_text(example())
+    folder, clean = tmp_path / "work", release.not_yet_run(release.copy_text(example()))
     answer_in(repository)
     done, said = release.release([repository], folder, safe=True)
     assert done == {NAME: release.ADDED}
@@ -100,7 +100,7 @@ def test_a_damaged_source_costs_itself_alone(repository, tmp_path, damage):
     repository.write_text(damage(repository.read_text()))
     done, said = release.release([repository, sound], tmp_path / "work", safe=True)
     assert list(done) == [NAME, "1_series/98_sound.ipynb"]
-    assert (tmp_path / "work" / NAME).read_text() == release.copy_text(example())
+    assert (tmp_path / "work" / NAME).read_text() == release.not_yet_run(release.copy_text(example()))
     assert len(said) == 1
     assert said[0].startswith(f"{NAME}: the copy is as committed, for the source is damaged")
     subprocess.run(["rm", "-rf", repository.parents[1] / ".git"], check=True)  # a download without git
@@ -210,3 +210,15 @@ def test_nothing_that_no_notebook_needs_is_built_at_the_start():
     lines = "import course.learn.self_check, course.grade.mine, sys; assert 'lark' not in sys.modules; "
     lines += "import importlib.util; assert importlib.util.find_spec('rfc3987_syntax')"
     subprocess.run([sys.executable, "-c", lines], check=True, cwd=work.ROOT)
+
+
+def test_a_check_shows_what_a_student_printed_and_nothing_before(source, tmp_path):
+    """What is wanted stands in the text above it, and in the record that self_check compares with."""
+    release.release([source], tmp_path / "work", safe=True)
+    release.release([source], tmp_path / "handed out")
+    check = lambda folder: {cell.id: cell for cell in nbformat.read(folder / NAME, 4).cells}["check-99-1-01"]
+    own, handed_out = check(tmp_path / "work"), check(tmp_path / "handed out")
+    kept = check(tmp_path / "work" / work.RECORD / work.RELEASED)
+    assert (own.outputs, own.execution_count) == ([], None)
+    assert contract.printed(kept) == contract.printed(handed_out) == "6\n"
+    assert release.release([source], tmp_path / "work", safe=True)[0] == {NAME: "unchanged"}
