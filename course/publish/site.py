@@ -145,14 +145,15 @@ def start_page(notebooks, documents, images, repository, ending):
 
 def by_series(notebooks, readme):
     """{folder: (title, [(page, name, what one learns, what comes out)])}, as README's table says."""
-    rows = {path: rest.strip() for _, path, rest in ROW.findall(readme)}
+    rows = {path: (name, rest.strip()) for name, path, rest in ROW.findall(readme)}
     titles = dict(zip(sorted(PICTURES), SERIES.findall(readme), strict=False))
     found = {}
     for path in notebooks:
-        said = re.sub(r" \(\d+ s\)(?=\. \*)", "", rows.get(path.relative_to(ROOT).as_posix(), ""))
+        name, said = rows.get(path.relative_to(ROOT).as_posix(), (path.stem.replace("_", " "), ""))
+        said = re.sub(r" \(\d+ s\)(?=\. \*)", "", said)  # seconds that README's heading explains
         learn, _, result = said.rstrip("*").partition(". *")
         _, members = found.setdefault(path.parent.name, (titles.get(path.parent.name, path.parent.name), []))
-        members.append((path.relative_to(NOTEBOOKS).as_posix(), path.stem.replace("_", " "), learn, result))
+        members.append((path.relative_to(NOTEBOOKS).as_posix(), name, learn, result))
     return found
 
 

@@ -245,6 +245,15 @@ def test_the_start_page_says_how_to_cite_and_where_to_get_the_course():
     assert f'version = "{version[1]}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
+def test_the_start_page_names_lessons_as_readme_does_and_no_seconds():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, members = site.by_series([find("26")], readme)["2_qm7"]
+    page, name, learn, result = members[0]
+    assert (page, name) == ("2_qm7/26_a_network_in_pytorch.ipynb", "26 a network in PyTorch")
+    assert not re.search(r"\d s\b", learn)
+    assert len(result) > 20
+
+
 def test_a_word_with_a_hyphen_or_an_accent_is_found_without_it():
     words = pages.keywords("Grad-CAM of Schütt, k-means; 11-13 and snake_case-x")
     assert ":keywords: gradcam, kmeans, schutt\n" in words
