@@ -18,6 +18,8 @@ mend the error first."""
 BELOW = """\
 The line `raise NotImplementedError(...)` still stands in your cell, and nothing below it runs: delete that \
 line, run the cell again."""
+OPEN = """\
+Your cell stopped at the line `raise NotImplementedError(...)` that still stands in it: that part is open."""
 RENAMED = """\
 Your cell defined no {names} when it ran at {last}, and the exercise asks for that name. This verdict is \
 about what ran at {run}, which is gone when the kernel restarts."""
@@ -67,6 +69,9 @@ def about(book, exercise, namespace, saved, asked, checks):
     unfinished = any(check["verdict"].unfinished for check in checks)
     if not missing and unfinished and not contract.same_code(written or exercise.source, exercise.source):
         found.notes.append(BELOW)
+    if not missing and not unfinished and latest and not latest.good and contract.UNTOUCHED in latest.source:
+        found.advice = "open"
+        found.notes.append(OPEN)
     if any(not check["verdict"].passed for check in checks) and not missing and not unfinished:
         found.notes += overwritten(book, exercise)
     if saved:

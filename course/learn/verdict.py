@@ -14,6 +14,7 @@ NEXT = {
     "partly": "Look at the check that fails, then run your cell and this one again.",
     "incorrect": "Look at the messages, change your cell, run it and this one again.",
     "stale": "Run your cell, then this one again.",
+    "open": "Answer the open part as well: the hidden checks look at it.",
     "lost": "Put what is missing into a cell of this notebook and save: the saved file is what you hand in.",
     "not run": "Run it; after a restart choose Run, Run All Above Selected Cell first. Then run this one.",
     "not attempted": "Write your answer where it says YOUR CODE HERE, run its cell, then this one.",

@@ -186,7 +186,18 @@ def test_an_exercise_of_two_parts(book, shell):
     assert text.startswith("99.1 ◐ partly: 1 of 2")
     assert "Your cell ended with an error at [2], before it defined expected." in text
     assert "This part is not attempted yet." in text
+    shell.user_ns["expected"] = 4.0
+    shell.run(cells["exercise-99-1"].source, "exercise-99-1")
+    assert "part is open" not in verdict.text(stands(book, shell))  # nothing is answered yet
+    shell.run(
+        f"{RIGHT}\n\n\n{stub.splitlines()[-1].strip()}", "exercise-99-1"
+    )  # as where no visible check takes it
+    text = verdict.text(stands(book, shell))
+    assert text.startswith("99.1 ✔ correct")
+    assert "that still stands in it: that part is open" in text
+    assert "Answer the open part as well" in text
     shell.run(f"{RIGHT}\nexpected = 4.0", "exercise-99-1")
+    assert verdict.text(stands(book, shell)).splitlines()[1] == "Go on."
     assert stands(book, shell)["outcome"] == "correct"
 
 
