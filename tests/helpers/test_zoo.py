@@ -254,6 +254,17 @@ def test_features_of_a_layer_with_an_activation_in_place_behind_it():
         networks.features(again, photographs(), cache=False, layer="first")
 
 
+def test_a_compiled_network_is_explained_but_by_what_needs_its_parts():
+    network, direction = the_network("Conv2d, ReLU").eval(), torch.ones(4 * 20 * 20).double()
+    compiled, x = torch.compile(network, backend="eager"), preprocessing(photographs())
+    for method in ("gradient", "SmoothGrad", "occlusion", "integrated gradients"):
+        torch.testing.assert_close(*(OURS[method](each, direction, x) for each in (compiled, network)))
+    with pytest.raises(ValueError, match="'_orig_mod.2' works 0 times in one pass"):
+        heatmaps.grad_cam(compiled, direction, x, layer="_orig_mod.2")
+    with pytest.raises(ValueError, match="^network: its forward pass cannot be traced"):
+        heatmaps.relevance(compiled, direction, x)
+
+
 if __name__ == "__main__":
     head = f"| network | {' | '.join(OURS)} |"
     print("\n".join([head, "| --- |" + " --- |" * len(OURS), *map(row, ZOO)]))
