@@ -64,13 +64,17 @@ def auc_interval(scores, labels, groups=None, draws=2000, level=0.95, seed=0):
 def auc_difference(scores, others, labels, groups=None, draws=2000, level=0.95, seed=0):
     """(difference, low, high) of the AUC of two scores of the same rows: `auc_interval` in pairs.
 
-    scores, others: (n,), or (seeds, n) for trainings from several seeds, whose mean AUC is compared: the
-    interval then says what other groups might have given, not what other seeds. Raises ValueError as `auc`.
+    scores, others: (n,), or (seeds, n) for trainings in pairs, row by row, whose mean AUC is compared. The
+    interval resamples groups and, where there are several, the pairs of trainings too (few of them vary less
+    than all would). Raises ValueError as `auc`, and for other numbers of trainings.
     """
-    means = [np.mean([_wins(*_binary(row, labels)) for row in np.atleast_2d(side)], axis=0)
-             for side in (scores, others)]
-    labels, wins = _positive(labels), means[0] - means[1]
-    low, high = np.quantile(_drawn_auc(wins, labels, groups, draws, seed), [(1 - level) / 2, (1 + level) / 2])
+    sides = [[_wins(*_binary(row, labels)) for row in np.atleast_2d(side)] for side in (scores, others)]
+    if len(sides[0]) != len(sides[1]):
+        raise ValueError(f"others: {len(sides[1])} trainings are not allowed; scores have {len(sides[0])}")
+    labels, wins = _positive(labels), np.subtract(*sides)  # (seeds, positives, negatives)
+    drawn = [_drawn_auc(pair, labels, groups, draws, seed) for pair in wins]  # the same groups for every pair
+    weights = _bootstrap_counts(len(wins), draws, np.random.default_rng([seed, 1])) / len(wins)
+    low, high = np.quantile((weights.T * drawn).sum(0), [(1 - level) / 2, (1 + level) / 2])
     return float(wins.mean()), float(low), float(high)
 
 

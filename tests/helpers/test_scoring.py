@@ -52,7 +52,8 @@ def test_auc_difference_equals_a_plain_paired_bootstrap():
         which = np.concatenate([
             np.flatnonzero(groups == name)
             for side in (groups[labels], groups[~labels]) for name in rng.choice(np.unique(side), 10)])
-        drawn.append(mean_auc(one, which) - mean_auc(other, which))
+        pairs = rng.choice(2, 2)
+        drawn.append(mean_auc(one[pairs], which) - mean_auc(other[pairs], which))
     value, low, high = scoring.auc_difference(one, other, labels, groups)
     assert value == pytest.approx(mean_auc(one, np.arange(60)) - mean_auc(other, np.arange(60)))
     np.testing.assert_allclose([low, high], np.quantile(drawn, [0.025, 0.975]), atol=0.02)
@@ -67,6 +68,8 @@ def test_auc_difference_of_a_score_and_itself_is_nothing_and_of_one_seed_that_of
     assert low < value < high
     with pytest.raises(ValueError, match="labels"):
         scoring.auc_difference(score, score[:-1], labels)
+    with pytest.raises(ValueError, match="others: 1 trainings are not allowed; scores have 2"):
+        scoring.auc_difference([score, score], score, labels)
 
 
 def test_auc_interval_equals_a_plain_bootstrap():
