@@ -1,5 +1,6 @@
 """What becomes a page and what must not: each guard breaks on a page that is broken in just that way."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -232,6 +233,22 @@ def test_the_documents_name_files_and_commands_that_exist():
             assert name in (*COMMANDS, "help"), f"{path}: make {name}"
             named += 1
     assert named > 60
+
+
+def test_every_command_that_is_written_down_takes_the_parameters_it_is_given():
+    folders = (".github/workflows", ".devcontainer", ".binder", ".ci")
+    files = [file for name in folders for file in sorted((ROOT / name).iterdir())]
+    given = 0
+    for file in [ROOT / name for name in ("README.md", *site.DOCUMENTS.values())] + files:
+        text = file.read_text(encoding="utf-8")
+        for line in re.findall(r"(?:make|python -m course) ((?:-\S+ )*[a-z][^`\n\"&#(]*)", text):
+            known = lambda word: re.match(r"-|[A-Z_]+=", word) or word in COMMANDS
+            words = [word for word in itertools.takewhile(known, line.split()) if word[0] != "-"]
+            names = {word.partition("=")[0] for word in words if "=" in word}
+            for command in (word for word in words if "=" not in word):
+                assert names <= {*COMMANDS[command].parameters, "PYTHON"}, f"{file.name}: {command} {names}"
+                given += len(names)
+    assert given > 15
 
 
 def test_the_start_page_says_how_to_cite_and_where_to_get_the_course():
