@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.basis import cutoff_function, interpolated_sums
+from helpers.basis import BOND, cutoff_function, interpolated_sums
 from helpers.molecules import (
     ELEMENTS,
     PAIRS,
@@ -32,12 +32,12 @@ class Environments:
 
 
 def environments(molecules, distances, cosines, legs, cutoffs=(8.0, 7.0), power=2, angle_weight=1.0,
-                 hydrogens=False):
+                 hydrogens=False, three_body=None):
     """Return Environments of all atoms, H if asked: neighbours by element and distance, angles by type.
 
     features (A, 5 * distances + 15 * cosines * legs) float32: hat functions as in `triple_features`, faded
-    with this power towards the cutoffs (neighbours, angles; bohr), angles times angle_weight. One row per
-    atom, in order.
+    with this power towards the cutoffs (neighbours, angles; bohr), angles times angle_weight; three_body:
+    weigh angles by `axilrod_teller` with this power instead. One row per atom, in order.
     Raises ValueError like `triples` and `interpolation_weights`.
     """
     blocks, lightest = [], 0 if hydrogens else 1
@@ -48,13 +48,27 @@ def environments(molecules, distances, cosines, legs, cutoffs=(8.0, 7.0), power=
                                  charges.size * len(ELEMENTS), [length], [distances],
                                  cutoff_function(length, cutoffs[0], power))
         part = triples(coordinates, charges, cutoffs[1])
+        weight = None if three_body is None else axilrod_teller(part, cutoffs[1], three_body)
         angles = triple_sums((part.molecule * atoms + part.center) * len(PAIRS) + part.kind % len(PAIRS),
-                             charges.size * len(PAIRS), part, cosines, legs, cutoffs[1], power)
+                             charges.size * len(PAIRS), part, cosines, legs, cutoffs[1], power, weight)
         angles = angle_weight * angles.reshape(charges.size, -1)
         both = np.concatenate([near.reshape(charges.size, -1), angles], 1)
         blocks.append(both[(element >= lightest).ravel()].astype(np.float32))
     molecule, atom = np.nonzero(elements(molecules.charges) >= lightest)
     return Environments(np.concatenate(blocks), molecule, atom, elements(molecules.charges)[molecule, atom])
+
+
+def axilrod_teller(all_triples, cutoff, power):
+    """Return (m,): (1 + 3 cos a cos b cos c) (BOND^3 / (r1 r2 r3))^power, legs faded to 0 at cutoff (bohr).
+
+    a, b, c: the angles and r1, r2, r3 the sides of the triangle. Source: Axilrod and Teller, J. Chem. Phys.
+    11, 299 (1943); as a weight of triples Christensen et al., J. Chem. Phys. 152, 044107 (2020).
+    """
+    (first, second), cosine = all_triples.legs.T, all_triples.cosine
+    third = np.sqrt(first**2 + second**2 - 2 * first * second * cosine)
+    others = (first - second * cosine) * (second - first * cosine) / third**2
+    fading = cutoff_function(all_triples.legs, cutoff, power).prod(1)
+    return (1 + 3 * cosine * others) * fading * (BOND / third) ** power
 
 
 def coulomb_matrices(molecules, form="sorted"):

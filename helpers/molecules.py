@@ -316,14 +316,15 @@ def triple_features(molecules, cosines, legs, cutoff):
     return np.concatenate(sums).reshape(len(molecules.charges), -1)
 
 
-def triple_sums(row, rows, all_triples, cosines, legs, cutoff, power=1):
+def triple_sums(row, rows, all_triples, cosines, legs, cutoff, power=1, weight=None):
     """Return (rows, cosines * legs): sums over the triples of each `row` (m,), on the knots around them.
 
-    A triple counts the cutoff functions of its two legs, with this power. The knots are those of
-    `triple_features`.
+    A triple counts `weight` (m,), or else the cutoff functions of its two legs, with this power. The knots
+    are those of `triple_features`.
     """
     values = [all_triples.cosine, all_triples.legs.mean(1)]
-    weight = cutoff_function(all_triples.legs, cutoff, power).prod(1)
+    if weight is None:
+        weight = cutoff_function(all_triples.legs, cutoff, power).prod(1)
     return interpolated_sums(row, rows, values, [cosines, legs], weight)
 
 

@@ -91,6 +91,21 @@ def test_environments_equal_a_plain_loop():
     assert k == len(found.features)
 
 
+def test_axilrod_teller_equals_the_formula_on_positions():
+    molecules = random_molecules(20, seed=1)
+    found = mol.triples(molecules.coordinates, molecules.charges, CUTOFF)
+    atoms = found.center, found.first, found.second
+    corners = [molecules.coordinates[found.molecule, atom] for atom in atoms]
+    cosines, sides = np.ones(len(found.kind)), np.ones(len(found.kind))
+    for a in range(3):
+        one, two = corners[a - 1] - corners[a], corners[a - 2] - corners[a]
+        cosines *= (one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
+        sides *= np.linalg.norm(one, axis=1) / 2.5
+    fading = [smooth(a, CUTOFF, 0) * smooth(b, CUTOFF, 0) for a, b in found.legs]
+    np.testing.assert_allclose(descriptors.axilrod_teller(found, CUTOFF, 1.2),
+                               (1 + 3 * cosines) * fading / sides**1.2, rtol=1e-7)
+
+
 def moved(molecules, seed=3):
     """Rotated, shifted, atoms shuffled within each molecule, and two empty places more."""
     rng = np.random.default_rng(seed)
