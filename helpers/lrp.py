@@ -1,7 +1,7 @@
 """LRP-gamma as gradient times input of a changed copy: the rule for each layer, and the copy.
 
 Rules: Montavon et al., LNCS 11700:193 (2019); for inputs and outputs of any sign the generalised gamma
-rule of Andéol et al., Learning domain invariant representations by joint Wasserstein distance minimization.
+rule of Andéol et al., arXiv:2106.04923.
 """
 
 import copy
