@@ -1,16 +1,18 @@
 """Print one table of the executed notebooks and write it to build/summary.md and build/summary.json.
 
     python -m course.run.summary
+    python -m course.run.summary --readme     and write the seconds of this run into README's table
 
 The exit code is 1 where a notebook failed or has not been executed.
 """
 
 import json
+import re
 import sys
 
 import nbformat
 
-from course.notebooks import BUILD, DECISIONS, NOTEBOOKS, all_notebooks
+from course.notebooks import BUILD, DECISIONS, NOTEBOOKS, ROOT, all_notebooks
 
 COLUMNS = ["notebook", "status", "seconds", "budget_s", "peak_memory_mb", "device", "data", "message"]
 
@@ -61,7 +63,25 @@ def markdown(rows):
     return "\n".join(lines)
 
 
-def main(wanted=None):
+def with_seconds(text, rows):
+    """README's text with the seconds of the rows, "(14 s)" in the line that links to the notebook.
+
+    Raises ValueError where a run is none to report, or a notebook's line has no seconds.
+    """
+    for entry in rows:
+        if entry["status"] != "passed" or entry["data"] == "sample":
+            raise ValueError(f"{entry['notebook']}: {entry['status']}, data {entry['data']}; needed is a run "
+                             "that passed on the real data")  # fmt: skip
+        line = re.compile(rf"(?m)^(.*/{entry['notebook']}\.ipynb.* \()\d+( s\).*)$")
+        text, count = line.subn(rf"\g<1>{entry['seconds']:.0f}\g<2>", text)
+        if count != 1:
+            raise ValueError(
+                f"README.md: {count} lines link to {entry['notebook']} with seconds; needed is 1"
+            )
+    return text
+
+
+def main(wanted=None, readme=False):
     """Print and write the table of all notebooks; exit code 1 where one of the wanted ones did not pass."""
     paths = all_notebooks()
     rows = [row(path) for path in paths]
@@ -70,9 +90,12 @@ def main(wanted=None):
     (BUILD / "summary.md").write_text(table + "\n", encoding="utf-8")
     (BUILD / "summary.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(table)
+    if readme:
+        page = ROOT / "README.md"
+        page.write_text(with_seconds(page.read_text(encoding="utf-8"), rows), encoding="utf-8")
     counted = [entry for path, entry in zip(paths, rows, strict=True) if wanted is None or path in wanted]
     sys.exit(any(entry["status"] != "passed" for entry in counted))
 
 
 if __name__ == "__main__":
-    main()
+    main(readme="--readme" in sys.argv[1:])

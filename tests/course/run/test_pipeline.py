@@ -12,8 +12,8 @@ import nbformat
 import pytest
 import yaml
 
-from course.notebooks import clean, find, merge_streams, take_outputs
-from course.run import environment
+from course.notebooks import all_notebooks, clean, find, merge_streams, take_outputs
+from course.run import environment, summary
 from course.run.execute import execute as in_this_process
 
 ROOT = Path(__file__).parents[3]
@@ -283,3 +283,17 @@ def test_the_doctor_names_each_problem_and_what_to_do():
     assert "Python" in result.stdout
     assert "run `make env`" in result.stdout
     assert result.returncode == 0, result.stderr
+
+
+def test_readme_takes_its_seconds_from_a_run_on_the_real_data():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [{"notebook": path.stem, "status": "passed", "data": "real", "seconds": 900.4 + count}
+            for count, path in enumerate(all_notebooks())]  # fmt: skip
+    found = summary.with_seconds(text, rows)
+    assert re.findall(r" \((9\d\d) s\)", found) == [str(900 + count) for count in range(len(rows))]
+    assert re.sub(r"\(\d+ s\)", "", found) == re.sub(r"\(\d+ s\)", "", text)
+    for wrong, says in (({"status": "failed"}, "failed"), ({"data": "sample"}, "data sample")):
+        with pytest.raises(ValueError, match=f"11_customers: .*{says}.*; needed is a run that"):
+            summary.with_seconds(text, [rows[0] | wrong])
+    with pytest.raises(ValueError, match=r"README.md: 0 lines link to 99_none"):
+        summary.with_seconds(text, [rows[0] | {"notebook": "99_none"}])
