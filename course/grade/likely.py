@@ -53,7 +53,8 @@ def candidates(exercise, first, code, own, last=False):
     found += ["\n".join(worked)] if len(worked) > 1 else []
     whole = [source for source in (*worked, *elsewhere) if asked <= bound(source)]
     found = [*reversed(whole), *found] if last else [*found, *reversed(whole)]
-    found += [*(["\n".join(elsewhere)] if len(elsewhere) > 1 else elsewhere)]
+    found += ["\n".join(elsewhere)] if len(elsewhere) > 1 else elsewhere
+    found.sort(key=lambda source: not asked <= bound(source))  # what binds all that is asked comes first
     return list(dict.fromkeys(found))[:CANDIDATES]
 
 

@@ -93,7 +93,6 @@ def grade(content, reference, limits=None, only=()):
 
 def examined(book, reference, readings, used, limits, result):
     """The records of all checks of the attempted exercises; what went wrong here goes into the result."""
-    blind = guessable(reference)
     attempted = [one for one in contract.exercises(book) if readings.get(one.id)]
     patience = plan.crowding()
     limits = replace(limits, patience=patience, run_seconds=patience * limits.run_seconds)
@@ -102,27 +101,10 @@ def examined(book, reference, readings, used, limits, result):
     key = (hashlib.sha256(reference).hexdigest(), limits.whole, limits.isolated, limits.lean, extra)
     make = lambda: pair.Pair(book, limits.whole, limits.isolated, limits.run_seconds, extra, limits.lean)
     for trial in (1, 2):
-        records, end = [], time.monotonic() + limits.run_seconds
+        records = []
         try:
             with pair.borrowed(key, make) as both:
-                for exercise in attempted:
-                    if time.monotonic() > end:
-                        result["notes"].append(f"stopped after {limits.run_seconds:g} seconds")
-                        break
-                    if failed := both.rehearsal[exercise.id]["failed"]:
-                        result["status"] = "not graded"
-                        note = f"exercise {exercise.id}: the reference itself fails here: {failed[0]}"
-                        result["notes"].append(note[:300])
-                        continue
-                    found, killed, note = likeliest(both, exercise, readings[exercise.id], limits, end, blind)
-                    records += found
-                    result["chosen"][exercise.id] = note
-                    if killed == pair.BY_MACHINE:
-                        result["status"] = "not graded"
-                        note = f"exercise {exercise.id}: its process was killed twice; look at it"
-                        result["notes"].append(note)
-                    elif killed:
-                        result["notes"].append(f"exercise {exercise.id}: {SELF_KILLED}")
+                one_by_one(both, attempted, readings, limits, result, records, guessable(reference))
             return records
         except pair.Broken as error:
             if trial == 2:
@@ -131,11 +113,36 @@ def examined(book, reference, readings, used, limits, result):
     return records
 
 
+def one_by_one(both, attempted, readings, limits, result, records, blind):
+    """Add the records of each attempted exercise to `records`."""
+    begin, own = time.monotonic(), 0.0
+    for exercise in attempted:
+        if time.monotonic() > begin + limits.run_seconds:
+            result["notes"].append(f"stopped after {limits.run_seconds:g} seconds")
+            break
+        if failed := both.rehearsal[exercise.id]["failed"]:
+            result["status"] = "not graded"
+            note = f"exercise {exercise.id}: the reference itself fails here: {failed[0]}"
+            result["notes"].append(note[:300])
+            continue
+        # no exercise takes the time of those below it
+        own += 0.9 * len(exercise.checks) * limits.seconds * limits.patience
+        until = begin + min(own, limits.run_seconds)
+        found, killed, note = likeliest(both, exercise, readings[exercise.id], limits, until, blind)
+        records += found
+        result["chosen"][exercise.id] = note
+        if killed == pair.BY_MACHINE:
+            result["status"] = "not graded"
+            result["notes"].append(f"exercise {exercise.id}: its process was killed twice; look at it")
+        elif killed:
+            result["notes"].append(f"exercise {exercise.id}: {SELF_KILLED}")
+
+
 def likeliest(both, exercise, readings, limits, end, blind=()):
     """(records of the reading that earns most, who killed its process twice or "", a note if not the first).
 
-    The first reading may take what its checks may take. No other one is tried after so many seconds, or
-    after `end` (time.monotonic()). blind: checks that do not decide which reading counts.
+    The first reading may take what its checks may take; no other one is tried after `end` (time.monotonic()).
+    blind: checks that do not decide which reading counts.
     """
     worth = {check.cell: check.points for check in exercise.checks if check.cell not in blind}
     best, end = (
