@@ -6,6 +6,7 @@ variables as they are there, and makes copies of itself (forks) for each hand-in
 
 import contextlib
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -90,6 +91,7 @@ def stand_ready(step, namespace, serve, control):
 
 def copies(control, work):
     """Fork work(message, sockets) for every message that comes, until nobody is left who could send one."""
+    gc.freeze()  # no copy looks through what all share, and copies its pages by that
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         message, sockets = take(control)
