@@ -202,6 +202,13 @@ def write_html(source, target):
         raise PageError(result.stderr.replace(str(source), "").strip() or result.stdout)
 
 
+# the theme's colours and borders depend on light or dark, which its own script would say only at the end
+THEME_NOW = (
+    "if (document.documentElement.dataset.theme === 'auto') document.documentElement.dataset.theme = "
+    "matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';\n  "
+)
+
+
 def show_early(folder):
     """Let a page show before the search is loaded, and keep room for its pictures, so that nothing jumps."""
 
@@ -216,6 +223,9 @@ def show_early(folder):
             text = re.sub(
                 r'<script src="[^"]*(searchtools|language_data|searchindex)\.js"></script>\s*', "", text
             )
+        text = re.sub(
+            r'(<script data-cfasync="false">.*?)(?=</script>)', rf"\1{THEME_NOW}", text, count=1, flags=re.S
+        )
         # only the page's own options are needed at once
         text = re.sub(r'<script src="(?![^"]*documentation_options)', '<script defer src="', text)
         text = re.sub(r'(src="(?:\.\./)*_images/)([^"/]+\.png)"', sized, text)
