@@ -18,7 +18,7 @@ BINARY = {b"PK\x03\x04": "an Excel or zip file; save the sheet as CSV",
           b"[{": "JSON; save it as CSV", b'{"': "JSON; save it as CSV"}
 MISSING_WORDS = ["-", "--", "?", ".", "n.a.", "k.A.", "missing", "#N/V",
                  "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?"]
-NUMBER = (r"[$€£¥]?\s?([-+]?(?:\d{{1,3}}(?:[{group}\s'’]\d{{3}})+|\d+)?(?:[{point}]\d+)?)"
+NUMBER = (r"[$€£¥]?\s?((?:-?(?!0)\d{{1,3}}(?:[{group}\s'’]\d{{3}})+|[-+]?\d*)(?:[{point}]\d+)?)"
           r"\s?(%|[$€£¥]|[^\W\d_]{{1,5}}[²³]?)?")
 
 

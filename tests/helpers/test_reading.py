@@ -58,6 +58,10 @@ def read(folder, content, encoding="utf-8"):
     (",", ["#DIV/0!", "k.A."], [np.nan, np.nan], ""),
     (",", ["3 kg", "3 lb"], None, ""),  # two units: no number
     (",", ["1-2", "3-4"], None, ""),
+    (",", ["+49 221 591 173", "+49 30 123 456"], None, ""),  # telephones
+    (",", ["030 123 456", "0221 591 173"], None, ""),
+    (",", ["+3.5", "-2"], [3.5, -2], ""),
+    (",", ["-.5 %", "2 %"], [-0.5, 2], "numbers of '%' in 'x'"),
 ])
 def test_numbers_as_people_write_them(tmp_path, separator, texts, numbers, says):
     rows = [f"{text}{separator}word" for text in texts]
