@@ -71,12 +71,7 @@ def judged(book, exercise, namespace, saved, solution=""):
     points = sum(check["points"] for check in checks if check["verdict"].passed)
     possible = sum(check["points"] for check in checks)
     said = odd.about(book, exercise, namespace, saved, asked, checks)
-    if checks and all(check["verdict"].unfinished for check in checks):
-        outcome = contract.INCORRECT if said.tried else contract.MISSING
-    elif points == possible:
-        outcome = contract.CORRECT
-    else:
-        outcome = contract.PARTLY if points else contract.INCORRECT
+    outcome = outcome_of(checks, said.tried)
     mends_itself = outcome in (contract.PARTLY, contract.INCORRECT)  # the messages say what to do
     return {
         "exercise": exercise.id,
@@ -90,6 +85,16 @@ def judged(book, exercise, namespace, saved, solution=""):
         "advice": "stale" if said.stale else outcome if mends_itself else said.advice or outcome,
         "hidden": contract.course(cells[exercise.cell]).get("hidden", []),
     }
+
+
+def outcome_of(checks, tried):
+    """The outcome of [{points, verdict}]; tried: whether an answer that defines nothing asked was one."""
+    if checks and all(check["verdict"].unfinished for check in checks):
+        return contract.INCORRECT if tried else contract.MISSING
+    if all(check["verdict"].passed or not check["points"] for check in checks):
+        return contract.CORRECT
+    earned = any(check["verdict"].passed and check["points"] for check in checks)
+    return contract.PARTLY if earned else contract.INCORRECT
 
 
 def names_asked(book, exercise):
