@@ -151,7 +151,7 @@ HABITS = {
     "in a cell below": below, "with helpers elsewhere": helpers, "split": split, "pasted": pasted,
     "a try-out that fails": demo, "shell lines and input": shell, "types changed": types, "ids lost": ids,
     "metadata lost": metadata, "everything else edited": edited, "ids and metadata lost": nameless,
-    "star import elsewhere": above("from math import *", lambda source, _: first_line(source, "floor(pi)")),
+    "star import elsewhere": above("from math import *", lambda source, _: first_line(source, "isqrt(9)")),
     "timed": each(lambda source, _: f"%%time\n{source}"),
     "timed, with a helper": above("%%time\ndef at_hand(x):\n    return x", lambda source, _:
                                   f"%%time\n{first_line(source, 'at_hand(1)')}"),
