@@ -207,7 +207,7 @@ def save_bad(folder, kind):
     ("LA", "put it on a background"), ("I;16", "scale its 16 bits to 8"), ("F", "scale its values to 8 bits"),
     ("CMYK", "has mode 'CMYK'; allowed is 'RGB', three channels of 8 bits: save it as RGB with its colour"),
     ("1x1", "has 1x1 pixels; allowed are at least 16x16"), ("truncated", "does not decode"),
-    ("zero-byte", "does not decode"), ("text", "does not decode")])
+    ("zero-byte", "is empty; copy"), ("text", "does not decode")])
 def test_bad_images_are_named(tmp_path, photographs, untrained, kind, message):
     path = save_bad(tmp_path, kind)
     calls = [lambda: read_image(path), lambda: load_images([*photographs, path])]
