@@ -31,6 +31,7 @@ ANSWERED = f"""id => {{ {NOTEBOOK}
     return outputs.length > 0 && !JSON.stringify(outputs).includes(': checking ...') }}"""
 CUT = """() => [...document.querySelectorAll('.jp-DirListing-itemText, .jp-DirListing-itemText span')]
     .filter(one => one.scrollWidth > one.clientWidth + 1 && one.clientWidth).map(one => one.textContent)"""
+SAVED = "!jupyterapp.shell.currentWidget.context.model.dirty"
 IDLE = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
 SOURCE = f"""id => {{ {NOTEBOOK}
     return book.content.widgets.find(one => one.model.id === id).model.sharedModel.source }}"""
@@ -104,6 +105,16 @@ def opened(page, address, name):
     page.evaluate(READY)
 
 
+def save(page):
+    """Save; where JupyterLab was saving by itself at the same time it asks which of the two to keep."""
+    page.evaluate("void jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function(f"{SAVED} || document.querySelector('.jp-Dialog')")
+    if page.locator(".jp-Dialog").count():
+        screenshot(page, "two-saves")
+        page.locator(".jp-Dialog button", has_text="Overwrite").click()
+        page.wait_for_function(SAVED)
+
+
 def said(page, identifier):
     outputs = page.evaluate(OUTPUTS, [identifier])[0]
     return "".join(one.get("data", {}).get("text/plain", "") for one in outputs)
@@ -142,8 +153,7 @@ def test_a_lesson_from_run_all_to_the_next_day(server, page, number, answers, ve
     page.evaluate("jupyterapp.commands.execute('notebook:move-cursor-down')")
     page.wait_for_timeout(500)
     screenshot(page, f"lesson-{number}")
-    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    save(page)
 
     opened(page, address, name)  # the next day: what was wanted is still there, and so is the work
     saved = nbformat.read(folder / name, 4)
