@@ -26,13 +26,14 @@ from course.check.equivalent_mutants import ANY_VALUE, EQUIVALENT, SPEED_ALONE
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = {  # module: the test files that answer for it, the quickest first
-    "anomalies": ["anomalies", "planted"], "basis": ["kernels", "molecules"],
-    "datasets": ["datasets", "own", "sources"], "descriptors": ["kernels"],
+    "anomalies": ["anomalies", "planted"], "basis": ["descriptors", "molecules"],
+    "datasets": ["datasets", "own", "sources"], "descriptors": ["descriptors"],
     "faithfulness": ["faithfulness"], "files": ["files", "sources", "manifest"],
-    "graphs": ["graphs", "gpu_paths"], "heatmaps": ["lrp", "heatmaps", "gpu_paths"],
-    "images": ["images", "networks"], "kernels": ["kernels", "predictor"],
-    "lrp": ["lrp", "composite", "heatmaps"], "molecules": ["molecules", "kernels"],
-    "networks": ["networks", "lrp"], "predictor": ["predictor"], "runtime": ["runtime", "umap_cache"],
+    "graphs": ["graphs", "gpu_paths"], "heatmaps": ["lrp_gamma", "heatmaps", "gpu_paths"],
+    "images": ["images", "networks"], "kernels": ["kernels", "descriptors", "predictor"],
+    "lrp": ["lrp", "lrp_gamma", "composite"], "molecules": ["molecules", "descriptors"],
+    "networks": ["networks", "torchvision"], "predictor": ["predictor"], "reading": ["reading", "tables"],
+    "runtime": ["runtime", "umap_cache"],
     "scoring": ["scoring"], "softmin": ["anomalies", "softmin_tasks"],
     "softmin_tasks": ["softmin_tasks", "gpu_paths"], "sources": ["sources"], "tables": ["own", "tables"],
     "training": ["training", "gpu_paths"],

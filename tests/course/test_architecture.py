@@ -70,6 +70,12 @@ def test_no_module_imports_itself_over_others():
         visit(name, [])
 
 
+def test_test_files_fit_on_a_screen():
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())
+               for path in (ROOT / "tests").rglob("*.py")}  # fmt: skip
+    assert not {path: lines for path, lines in lengths.items() if lines > 350}
+
+
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("benchmarks")])
 def test_files_and_functions_fit_on_a_screen(name):
     text = MODULES[name].read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What each side of grading can read, write and know: one test for each line in docs/instructors.md.
+"""What the student's side of grading can read, write and know: one test for each line in docs/instructors.md.
 
 The student's code here is right in the second exercise and attacks in the first; nothing of that may give a
 point, reach the other side or outlive its check.
@@ -7,7 +7,6 @@ point, reach the other side or outlive its check.
 
 import pytest
 
-from course.contract import course, tags
 from course.grade import pair, plan, student
 from course.notebooks import ROOT
 from tests.course.grade.exam import by_id, grade, inside, isolated, points, reference, told
@@ -18,9 +17,6 @@ def seen(lines, **limits):
     result = grade(inside(f"{lines}\nraise ValueError(f'found {{found}}')"), **limits)
     assert points(result) == [0, 2]
     return told(result)[0].removeprefix("raised ValueError: found ")
-
-
-# the student's side
 
 
 @isolated
@@ -237,120 +233,3 @@ time.sleep(9)"""
     result = grade(inside(lines), run_memory=900, seconds=15)
     assert points(result) == [0, 2]
     assert "more than 900 MB" in told(result)[0]
-
-
-# the checker
-
-
-@isolated
-@pytest.mark.parametrize("place", ["/tmp", ".", "~"])
-def test_the_checker_imports_nothing_that_was_written_there(place):
-    """Modules of the names that the checker imports late, with an answer for everything."""
-    forged = f"""import os, pathlib
-place = pathlib.Path({place!r}).expanduser()
-for name in ("pandas", "torch", "scipy", "numpy", "matplotlib", "sitecustomize", "course", "json"):
-    try: (place / (name + ".py")).write_text("import os\\nos._exit(0)")
-    except OSError: pass
-import pandas
-def twice(x):
-    return pandas.Series([1.0, 2.0])"""
-    assert points(grade(forged)) == [0, 2]
-
-
-def test_the_checker_is_isolated_from_places_that_change():
-    book = reference()
-    by_id(book)["check-98-1-02"].source = (
-        "import sys\nassert twice(1) == 2\nassert sys.flags.isolated\n"
-        "assert not [p for p in sys.path if p in ('', '.') or p.startswith('/tmp')], sys.path"
-    )
-    assert points(grade("def twice(x):\n    return 2 * x", book)) == [3, 2]
-
-
-NAN = "def twice(x):\n    return np.full(np.shape(x), np.nan) if not isinstance(x, str) else x"
-ANYTHING = """class Anything:
-    def yes(self, *args, **kwargs): return True
-    __eq__ = __lt__ = __gt__ = __le__ = __ge__ = __contains__ = __call__ = yes
-    def __len__(self): return LENGTH
-    def __getitem__(self, key): return Anything()
-    def __iter__(self): return iter([0.0] * LENGTH)
-    def __getattr__(self, name): return Anything()
-    def __array__(self, *args, **kwargs): return np.empty(0)
-def twice(x):
-    return Anything()"""
-LENIENT = """result = twice(np.array([1.0, 2.0]))
-assert not (np.abs(np.asarray(result) - 7) > 1e-9).any()
-assert len(np.asarray(result)) != 3
-if twice(3.0): pass
-assert not max(np.ravel(twice(2.0))) > 1"""
-
-
-@pytest.mark.parametrize("source", [NAN, ANYTHING.replace("LENGTH", "0"), ANYTHING.replace("LENGTH", "1")])
-def test_what_is_no_data_earns_nothing_even_in_a_careless_check(source):
-    book = reference()
-    by_id(book)["check-98-1-02"].source = LENIENT
-    by_id(book)["exercise-98-1"].source = (
-        "def twice(x):\n    ### BEGIN SOLUTION\n    return 7 + 0 * np.array(x) if np.ndim(x) else x / 2\n"
-        "    ### END SOLUTION"
-    )
-    by_id(book)["check-98-1-01"].outputs[0].text = "[7. 7. 7.]\n0.125\n"
-    right = "def twice(x):\n    return np.full(np.shape(x), 7.0) if np.ndim(x) else x / 2"
-    assert points(grade(right, book)) == [3, 2]
-    assert points(grade(source, book)) == [0, 2]
-
-
-ERASES = "def twice(x):\n    if not isinstance(x, (str, float, int)): x[...] = 0\n    return x"
-
-
-def careless():
-    """A hidden check that computes what it expects after the call, from the same argument."""
-    book = reference()
-    by_id(book)["check-98-1-02"].source = "x = np.array([1.0, 2.0])\ny = twice(x)\nassert all(y == 2 * x)"
-    return book
-
-
-def test_an_answer_that_changes_the_question_earns_nothing():
-    assert points(grade(ERASES, careless())) == [0, 2]
-    assert points(grade("def twice(x):\n    return 2 * x", careless())) == [3, 2]
-
-
-def test_an_answer_that_should_change_its_argument_may():
-    book = careless()
-    by_id(book)["check-98-1-01"].source = "x = values.copy()\ntwice(x)\nprint(x)\nprint(0.5)"
-    by_id(book)["check-98-1-02"].source = "x = np.array([1.0, 2.0])\ntwice(x)\nassert x.tolist() == [2, 4]"
-    by_id(book)["exercise-98-1"].source = (
-        "def twice(x):\n    ### BEGIN SOLUTION\n    x *= 2\n    ### END SOLUTION"
-    )
-    assert points(grade("def twice(x):\n    x += x", book)) == [3, 2]
-    assert points(grade("def twice(x):\n    return 2 * x", book)) == [0, 2]
-
-
-def test_what_it_says_is_one_line_without_signs_that_a_terminal_obeys():
-    result = grade(inside("raise ValueError('a\\x1b[2Jb\\x07c')"))
-    assert told(result)[0] == "raised ValueError: a\ufffd[2Jb\ufffdc"
-
-
-def test_a_variable_of_the_lesson_that_a_hand_in_changes_is_as_it_was_when_the_check_runs_again():
-    book = reference()
-    hidden = next(one for one in book.cells if course(one).get("for") == "98.1" and "hidden" in tags(one))
-    hidden.source = "assert np.allclose(twice(values), 2 * values)"
-    zeros = "def twice(x):\n    if np.ndim(x):\n        x[...] = 0\n    return 2 * x"
-    result = grade(zeros, book)
-    assert points(result) == [0, 2]
-
-
-def test_a_check_loops_to_its_end_whatever_the_code_raises():
-    book = reference()
-    by_id(book)["check-98-1-02"].source = "for one in map(twice, [1, 2]):\n    assert one in (2, 4)"
-    for kind in ("StopIteration", "StopAsyncIteration", "GeneratorExit", "SystemExit"):
-        source = f"def twice(x):\n    if isinstance(x, int): raise {kind}\n    return 2 * x"
-        assert points(grade(source, book)) == [2, 2]
-
-
-def test_a_library_that_a_check_uses_is_never_the_students():
-    book = reference()
-    one = by_id(book)["exercise-98-1"]
-    one.source = f"import numpy as np\nimport math\n\n\n{one.source}"
-    by_id(book)["check-98-1-02"].source = "assert np.allclose(twice(7), 14) and math.isclose(twice(2), 4)"
-    yes = "class Yes:\n    isclose = allclose = staticmethod(lambda *given: True)\n\n\nnp = math = Yes\n"
-    source = f"{yes}def twice(x):\n    return 2 * x if not isinstance(x, int) else 1"
-    assert points(grade(source, book)) == [2, 2]
