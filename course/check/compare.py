@@ -93,11 +93,14 @@ def same_number(expected, found, rule=None, low=-math.inf, high=math.inf):
     return math.isclose(first, second, rel_tol=1e-12, abs_tol=allowed(expected, found, rule) * (1 + 1e-6))
 
 
-def bounds(line, place):
-    """What nature allows for the number at a place of a line: no spread below 0, an AUC in 0..1."""
+def bounds(line, place, heading=""):
+    """What nature allows for the number at a place of a line: no spread below 0, an AUC in 0..1.
+
+    heading: the last line without floats above it, which names the numbers where the line does not.
+    """
     if re.search(r"(?:±|\+/-|\+-)\s*$", line[:place]):
         return 0.0, math.inf
-    kind = BOUNDED.search(line)
+    kind = BOUNDED.search(line) or BOUNDED.search(heading)
     if not kind:
         return -math.inf, math.inf
     return (-1.0 if kind[1].lower() in SIGNED else 0.0), 1.0
@@ -110,12 +113,13 @@ def pairs(reference, text, rules=()):
     other_words, other_floats = split_numbers(text)
     if words != other_words:
         return None
-    governing = [
-        (governed(line, match.start(), rules), *bounds(line, match.start()))
-        for line in reference.splitlines()
-        for match in NUMBER.finditer(line)
-        if not EXACT.fullmatch(match[0])
-    ]
+    governing, heading = [], ""
+    for line in reference.splitlines():
+        found = [match for match in NUMBER.finditer(line) if not EXACT.fullmatch(match[0])]
+        heading = heading if found else line
+        governing += [
+            (governed(line, match.start(), rules), *bounds(line, match.start(), heading)) for match in found
+        ]
     return [
         (expected, found, *governs)
         for expected, found, governs in zip(floats, other_floats, governing, strict=True)

@@ -129,6 +129,12 @@ def test_a_rule_does_not_lift_the_bounds_of_nature():
     assert agree("correlation 0.02", "correlation -0.02", rules(atol=0.1))
 
 
+def test_a_heading_says_what_the_lines_below_it_are():
+    table = "AUC on photographs:\nnetwork  {}\ncolour   0.90\nseconds:\nnetwork  {}"
+    assert agree(table.format("0.99", "1.00"), table.format("1.00", "1.01"))
+    assert not agree(table.format("1.00", "1.00"), table.format("1.01", "1.00"))
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -1,7 +1,7 @@
 """Every exercise of every notebook is gradable: the reference earns all, wrong answers what they deserve.
 
-The wrong answers stand in tests/wrong_answers, with the points that each check gives them. All of it goes the
-way that a submission goes: merged, cut to what the checks need, run by nbval in the sandbox.
+The wrong answers stand in wrong_answers beside this file, with the points that each check gives them. All of
+it goes the way that a submission goes: merged, cut to what the checks need, run by nbval in the sandbox.
 """
 
 import json
@@ -67,7 +67,7 @@ def test_the_checks_of_an_exercise_need_nothing_of_another(number):
 def test_every_exercise_has_two_wrong_answers(number):
     known = [answer.exercise for answer in wrong_answers(number)]
     for exercise in contract.exercises(nbformat.read(find_checked(number), 4)):
-        assert known.count(exercise.id) >= 2, f"{exercise.id}: add to tests/wrong_answers/{number}.txt"
+        assert known.count(exercise.id) >= 2, f"{exercise.id}: add to wrong_answers/{number}.txt"
 
 
 @pytest.mark.parametrize(("number", "place"), ROUNDS)

@@ -4,6 +4,7 @@ The student's code here is right in the second exercise and attacks in the first
 point, reach the other side or outlive its check.
 """
 
+import ctypes
 
 import pytest
 
@@ -86,6 +87,18 @@ for fd in map(int, os.listdir("/proc/self/fd")):
         pass
 found = found[:1]  # what follows sees its own lock"""
     assert seen(lines) == seen(lines)
+
+
+@isolated
+def test_it_sees_no_shared_memory_of_the_system():
+    """System V memory belongs to a namespace: a segment made here cannot be found there by its key."""
+    libc, key = ctypes.CDLL(None, use_errno=True), 0x0B1ACB0
+    segment = libc.shmget(key, 4096, 0o1600)  # IPC_CREAT, for this user alone
+    try:
+        assert libc.shmget(key, 0, 0) == segment >= 0
+        assert seen(f"import ctypes\nfound = ctypes.CDLL(None).shmget({key}, 0, 0)") == "-1"
+    finally:
+        libc.shmctl(segment, 0, None)  # IPC_RMID
 
 
 @isolated

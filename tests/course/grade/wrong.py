@@ -1,4 +1,4 @@
-"""Read tests/wrong_answers/NN.txt: answers that should not pass, and the points that each check gives them.
+"""Read wrong_answers/NN.txt: answers that should not pass, and the points that each check gives them.
 
 A block starts with `#%% EXERCISE | POINTS OF EACH CHECK | what is wrong`.
 """

@@ -297,3 +297,15 @@ def test_readme_takes_its_seconds_from_a_run_on_the_real_data():
             summary.with_seconds(text, [rows[0] | wrong])
     with pytest.raises(ValueError, match=r"README.md: 0 lines link to 99_none"):
         summary.with_seconds(text, [rows[0] | {"notebook": "99_none"}])
+
+
+def test_clean_forgets_results_and_keeps_what_people_wrote(tmp_path):
+    shutil.copytree(ROOT / "course", tmp_path / "course", ignore=shutil.ignore_patterns("__pycache__"))
+    kept = ["work/1_wholesale/12_anomalies.ipynb", "build/reports/manual.csv", "build/student/12.ipynb"]
+    for name in (*kept, "build/1_wholesale/12_anomalies.ipynb", "build/summary.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    assert call(sys.executable, "-m", "course.run.clean", cwd=tmp_path, PYTHONPATH="").returncode == 0
+    left = [str(path.relative_to(tmp_path)) for folder in ("build", "work")
+            for path in (tmp_path / folder).rglob("*") if path.is_file()]  # fmt: skip
+    assert sorted(left) == sorted(kept)
