@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
@@ -80,12 +79,10 @@ def test_nbval_uses_the_tolerance_of_each_cell(tmp_path):
 def test_a_dead_kernel_fails_at_once_and_only_its_notebook(tmp_path):
     dead = notebook(tmp_path / "a_dead.ipynb", ("import os; os._exit(1)", "", {}), ("print(1)", "1", {}))
     alive = notebook(tmp_path / "b_alive.ipynb", ("print(1)", "1", {}))
-    begin = time.monotonic()
     code, outcomes, output = nbval(dead, alive)
     assert (code, outcomes) == (1, "FFP"), output
     assert "the kernel died" in output
-    # not a speed test: without the plug-in the cell waits for its whole timeout of 60 s
-    assert time.monotonic() - begin < 45
+    assert "Timeout of" not in output  # without the plug-in the cell waits for its whole timeout
 
 
 @pytest.mark.parametrize("tolerance", [{"rtoll": 1}, {"rtol": -1}, {"rtol": "big"}, 0.1])

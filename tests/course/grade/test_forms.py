@@ -64,7 +64,6 @@ NOTHING = {
     "none": "None",
     "zero_dimensions": "__import__('numpy').array(-7.25)",
     "zero": "0.0",
-    "first_argument": "args[0] if args else 0",
     "wrong_shape": "__import__('numpy').ones((7, 3, 2))",
     "empty_table": "__import__('pandas').DataFrame()",
 }

@@ -132,15 +132,14 @@ ENDLESS = [
 
 
 def test_an_endless_loop_is_stopped(book, monkeypatch):
+    """That this test ends is half of what it shows."""
     monkeypatch.setattr(judge, "SECONDS", 0.5)
     before = signal.getsignal(signal.SIGINT)
     for body in ENDLESS:
-        begin = time.monotonic()
         found = judged(book, f"import time\ndef halve(x):\n    {body}")
         text = verdict.text(found)
         assert text.count("is there a loop that does not end?") == 1, body
         assert found["outcome"] == "incorrect"
-        assert time.monotonic() - begin < 60  # a safety net: without the limit it would not come back
     assert signal.getsignal(signal.SIGINT) is before
 
 
