@@ -182,7 +182,7 @@ def test_self_check_answers_on_the_branch_and_says_so_where_the_course_is_not(tm
 
     assert "11.1   – not attempted" in printed(branch / "1_wholesale", setup, begin)
     alone = printed(tmp_path, begin)  # a copy that was downloaded by itself
-    assert "self_check needs the course beside this notebook" in alone
+    assert "This kernel has no course beside the notebook" in alone
     assert "make learn" in alone
 
 

@@ -13,7 +13,7 @@ GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 HEADWORDS = dict(re.findall(r"^\*\*(.+?)\*\* \((.+?)\)$", GLOSSARY, re.MULTILINE))
 # names of things that a reader of notebooks knows, of data, of people's projects, and letters of formulas
 NAMES = {"ABC", "AC", "BA", "BC", "QK", "JB", "CPU", "CRC", "GPU", "GPUs", "JSON", "JupyterLab", "LeCun",
-         "MB", "NumPy", "PlantVillage", "PyTorch", "SciPy", "UCI"}  # fmt: skip
+         "MB", "NumPy", "PlantVillage", "PyTorch", "RDKit", "SciPy", "UCI"}  # fmt: skip
 # what a beginner cannot know and some notebook uses; the glossary has more
 WORDS = """
 adjusted Rand index, anomaly score, attention, autoencoder, autograd, average precision, bagging,
