@@ -35,6 +35,11 @@ def source_of(data_set):
     return dict(part.split("=") for part in said.split(",")).get(data_set, "real") if "=" in said else said
 
 
+def executed_copy(path):
+    """Where the executed copy of a notebook goes."""
+    return BUILD / path.relative_to(NOTEBOOKS)
+
+
 def checked(path):
     """The notebook whose stored outputs belong to the data at hand: the source, or its copy in build/.
 
@@ -42,7 +47,7 @@ def checked(path):
     sample, `make` executes it first, and what checks or grades then compares with that copy.
     """
     real = all(source_of(data_set) == "real" for data_set in [*data_sets(path), "no data"])
-    return path if real else BUILD / path.relative_to(NOTEBOOKS)
+    return path if real else executed_copy(path)
 
 
 def all_checked():

@@ -11,7 +11,7 @@ from datetime import date
 
 import nbformat
 
-from course.notebooks import BUILD, NOTEBOOKS, checked
+from course.notebooks import checked, executed_copy
 from course.run import all as executing
 
 
@@ -61,5 +61,5 @@ def recorded_runs(paths, week=None):
     """{notebook: executed copy} of those that need no second run; week: by ISO, by default this one."""
     week = date.today().isocalendar().week if week is None else week
     again = set(paths[week % 3 :: 3]) | set(executing.stale(paths, []))
-    return {path: BUILD / path.relative_to(NOTEBOOKS) for path in paths
+    return {path: executed_copy(path) for path in paths
             if path not in again and checked(path) == path}  # fmt: skip

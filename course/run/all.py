@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 
-from course.notebooks import BUILD, NOTEBOOKS, ROOT, SOURCE, all_notebooks, find
+from course.notebooks import BUILD, ROOT, SOURCE, all_notebooks, executed_copy, find
 from course.run import summary
 
 DIGESTS = BUILD / "digests.json"
@@ -44,7 +44,7 @@ def stale(paths, parameters):
     return {
         path: value
         for path, value in now.items()
-        if known.get(path.stem) != value or not (BUILD / path.relative_to(NOTEBOOKS)).exists()
+        if known.get(path.stem) != value or not executed_copy(path).exists()
     }
 
 
@@ -61,7 +61,7 @@ def execute(path, value, parameters, share, running, stopped):
     """Run one notebook in a process of its own; its result counts only where it passed."""
     if stopped.is_set():
         return
-    target = BUILD / path.relative_to(NOTEBOOKS)
+    target = executed_copy(path)
     command = [sys.executable, "-m", "course.run.execute", str(path), str(target), *parameters]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "COURSE_SHARE": str(share)},
                                start_new_session=True, stderr=subprocess.PIPE, text=True)  # fmt: skip

@@ -12,14 +12,14 @@ import sys
 
 import nbformat
 
-from course.notebooks import BUILD, DECISIONS, NOTEBOOKS, ROOT, all_notebooks
+from course.notebooks import BUILD, DECISIONS, ROOT, all_notebooks, executed_copy
 
 COLUMNS = ["notebook", "status", "seconds", "budget_s", "peak_memory_mb", "device", "data", "message"]
 
 
 def row(path):
     """One notebook's run as a dict of COLUMNS; a failed run counts only where it is the newer one."""
-    target = BUILD / path.relative_to(NOTEBOOKS)
+    target = executed_copy(path)
     budget = nbformat.read(path, 4).metadata.get("budget", {})
     runs = [file for file in (target, target.with_suffix(".failed.ipynb")) if file.exists()]
     record = {"status": "not executed", "message": ""}
