@@ -82,7 +82,7 @@ def pruned(sources, asked):
     """The sources with only the statements that bind the asked names, or what those need; all imports."""
     parts = [(place, part) for place, source in enumerate(sources) for part in statements(source)]
     texts = [part for _, part in parts]
-    imports = {place for place, part in enumerate(texts) if part.startswith(("import ", "from "))}
+    imports = {place for place, part in enumerate(texts) if slicing.is_import(part)}
     kept = slicing.needed([*texts, "\n".join(sorted(asked))], {*imports, len(texts)}, calls=False)[:-1]
     if not any(parts[i][0] == len(sources) - 1 for i in kept if i not in imports):
         return sources  # nothing of the answer is left

@@ -130,8 +130,8 @@ def cut(sources, wanted, extra=(), lean=False):
 
 def kept_anyway(statement, lean):
     """Whether a statement is an import that stays: nobody sees what `*` brings, nor what __future__ does."""
-    is_import = statement.startswith(("import ", "from "))
-    return is_import and (not lean or "import *" in statement or statement.startswith("from __future__"))
+    always = "import *" in statement or statement.startswith("from __future__")
+    return slicing.is_import(statement) and (always or not lean)
 
 
 def crowding():

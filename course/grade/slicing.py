@@ -109,6 +109,11 @@ def statements(source):
         return [source]
 
 
+def is_import(statement):
+    """Whether a statement's source is an import."""
+    return statement.startswith(("import ", "from "))
+
+
 def _root(node):
     """The name at the root of a.b[c].d, or None."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):

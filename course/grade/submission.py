@@ -126,7 +126,7 @@ def one_by_one(both, attempted, readings, limits, result, records, blind):
             result["notes"].append(note[:300])
             continue
         # no exercise takes the time of those below it
-        own += 0.9 * len(exercise.checks) * limits.seconds * limits.patience
+        own += time_for_checks(exercise, limits)
         until = begin + min(own, limits.run_seconds)
         found, killed, note = likeliest(both, exercise, readings[exercise.id], limits, until, blind)
         records += found
@@ -138,6 +138,11 @@ def one_by_one(both, attempted, readings, limits, result, records, blind):
             result["notes"].append(f"exercise {exercise.id}: {SELF_KILLED}")
 
 
+def time_for_checks(exercise, limits):
+    """Seconds within which another reading may begin: just under those that the checks may take."""
+    return 0.9 * len(exercise.checks) * limits.seconds * limits.patience
+
+
 def likeliest(both, exercise, readings, limits, end, blind=()):
     """(records of the reading that earns most, who killed its process twice or "", a note if not the first).
 
@@ -145,10 +150,7 @@ def likeliest(both, exercise, readings, limits, end, blind=()):
     blind: checks that do not decide which reading counts.
     """
     worth = {check.cell: check.points for check in exercise.checks if check.cell not in blind}
-    best, end = (
-        None,
-        min(end, time.monotonic() + 0.9 * len(exercise.checks) * limits.seconds * limits.patience),
-    )
+    best, end = None, min(end, time.monotonic() + time_for_checks(exercise, limits))
     for place, sources in enumerate(readings, 1):
         records, killed = both.examine(exercise.id, sources, limits)
         points = sum(worth.get(one["check"], 0) for one in records if one["passed"])
