@@ -20,6 +20,7 @@ from bs4 import BeautifulSoup
 from course import contract
 from course.notebooks import NOTEBOOKS, ROOT
 from course.publish import references
+from course.publish.copies import ZIP
 from helpers.figures import MIME as FIGURE
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
@@ -111,9 +112,12 @@ def keywords(*texts):
 
 
 def bar(place, hosting):
-    """The line below a notebook's title: download of the student copy, and where to run it."""
+    """The line below a notebook's title: download of the student copy, or of all, and where to run it."""
     depth = "../" * place.count("/")
-    links = [f'<a href="{depth}student/{place}" download>Download this notebook to work in</a>']
+    links = [
+        f'<a href="{depth}student/{place}" download>Download this notebook to work in</a>',
+        f'<a href="{depth}student/{ZIP}" download>The whole course as a zip</a>',
+    ]
     links += [f'<a href="{html.escape(url)}">Open in {name}</a>' for name, url in hosting.buttons(place)]
     return f'<p class="course-bar">{" ".join(links)}</p>\n'
 

@@ -1,9 +1,10 @@
 """Build the course's website from the committed outputs: make site, or python -m course site [--to FOLDER].
 
 No notebook is run. Sphinx with MyST-NB and the PyData theme write plain files: a folder that works from a
-disk, without a network. The student copies lie in it for download. Where the course's address is known (in
-CITATION.cff, or COURSE_REPOSITORY=owner/name), each notebook's page has buttons that open its student copy in
-Colab and Binder, with COURSE_HUB (an address) also in a JupyterHub, and the start page says where to get it.
+disk, without a network. The student copies lie in it for download, one by one and with the course as a zip.
+Where its address is known (in CITATION.cff, or COURSE_REPOSITORY=owner/name), the start page says what to
+clone, and each notebook has buttons that open its student copy in Colab and Binder, with COURSE_HUB (an
+address) also in a JupyterHub.
 """
 
 import argparse
@@ -18,9 +19,9 @@ from pathlib import Path
 
 import nbformat
 
-from course.grade import release
 from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks
-from course.publish import links, references
+from course.publish import copies, links, references
+from course.publish.copies import write
 from course.publish.pages import Hosting, PageError, document_page, module_page, notebook_page, size
 
 SITE, BRANCH = BUILD / "site", BUILD / "student-branch"
@@ -57,11 +58,14 @@ def build(target=SITE, hosting=None, notebooks=None, documents=None):
     notebooks = all_notebooks() if notebooks is None else notebooks
     documents = documents or {name: path for name, path in DOCUMENTS.items() if (ROOT / path).exists()}
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "source")
-        write_sources(source, hosting, notebooks, documents)
+        source, whole = Path(folder, "source"), Path(folder, copies.ZIP)
+        copies.write_course(whole, notebooks)
+        offer = copies.offer(hosting.repository, whole.stat().st_size)
+        write_sources(source, hosting, notebooks, documents, offer)
         write_html(source, Path(folder, "html"))
         show_early(Path(folder, "html"))
-        write_student_copies(Path(folder, "html", "student"), notebooks)
+        copies.write_student_copies(Path(folder, "html", "student"), notebooks)
+        shutil.move(whole, Path(folder, "html", "student"))
         problems = links.problems(Path(folder, "html"))
         if problems:
             raise PageError("\n".join(problems))
@@ -71,8 +75,8 @@ def build(target=SITE, hosting=None, notebooks=None, documents=None):
     return len(list(target.rglob("*.html")))
 
 
-def write_sources(source, hosting, notebooks, documents):
-    """Write everything that Sphinx reads."""
+def write_sources(source, hosting, notebooks, documents, offer):
+    """Write everything that Sphinx reads; `offer` is the start page's sentence on where to get the course."""
     figures = source / "_static" / "figures"
     figures.mkdir(parents=True)
     shutil.copy(THEME / "conf.py", source)
@@ -106,12 +110,7 @@ def write_sources(source, hosting, notebooks, documents):
     )
     about = document_page(ROOT / "README.md", "index.md", pages, hosting)
     ending = "\n".join(section(about, name) for name in ("Cite", "Licences"))
-    write(source / "index.md", start_page(notebooks, documents, images, hosting.repository, ending))
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write(source / "index.md", start_page(notebooks, documents, images, offer, ending))
 
 
 def listing(title, names, text, depth=2):
@@ -121,15 +120,13 @@ def listing(title, names, text, depth=2):
     )
 
 
-def start_page(notebooks, documents, images, repository, ending):
+def start_page(notebooks, documents, images, offer, ending):
     """The start page: each series with a picture, its notebooks with what one learns and what comes out."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = ["# Open the black box", "", introduction(readme), ""]
     doors = [f"[{words}](guide/{name}.md)" for name, words in DOORS.items() if name in documents]
     lines += [f"**Begin** {', '.join(doors)}.", ""] if doors else []
-    if repository:
-        address = f"https://github.com/{repository}"
-        lines += [f"**Get it**: `git clone {address}`, or [as a zip]({address}/archive/HEAD.zip).", ""]
+    lines += [offer, ""]
     for series, (title, members) in by_series(notebooks, readme).items():
         picture, text = picture_of_series(series, images)
         lines += [f"## {title}", "", *([f"![{text}](_static/figures/{picture})", ""] if picture else [])]
@@ -232,43 +229,6 @@ def show_early(folder):
         path.write_text(text, encoding="utf-8")
 
 
-def write_student_copies(target, notebooks):
-    """Put the student copies below `target`, for download."""
-    for path in notebooks:
-        write(target / path.relative_to(NOTEBOOKS), release.copy_text(nbformat.read(path, 4)))
-    for name in release.LOOKED_UP:
-        write(target / name, release.looked_up(name))
-
-
-SETUP = """\
-# where the course is not installed (Colab): fetch it; the data follow when they are first used
-import sys
-
-sys.path.append("..")  # self_check, where the folder of the course is there
-try:
-    import helpers
-except ModuleNotFoundError:
-    import subprocess
-
-    address = "open-the-black-box[course] @ git+https://github.com/{repository}"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", address], check=True)"""
-
-
-def write_student_branch(target, notebooks, repository):
-    """Write what the branch `student` holds: copies with a set-up cell, helpers, course, Binder's files."""
-    shutil.rmtree(target, ignore_errors=True)
-    release.release(notebooks, target)
-    for path in notebooks:
-        copy = nbformat.read(target / path.relative_to(NOTEBOOKS), 4)
-        setup = nbformat.v4.new_code_cell(SETUP.format(repository=repository), id="setup")
-        copy.cells.insert(1, setup)
-        write(target / path.relative_to(NOTEBOOKS), nbformat.writes(copy, version=4) + "\n")
-    for name in ("helpers", "course", ".binder", "data"):
-        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "raw"))
-    for name in ("pyproject.toml", "requirements.lock", "LICENSE", "README.md"):
-        shutil.copy(ROOT / name, target)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=SITE)
@@ -279,7 +239,7 @@ def main():
     except PageError as error:
         sys.exit(f"site: {error}")
     if repository := Hosting.known().repository:
-        write_student_branch(BRANCH, all_notebooks(), repository)
+        copies.write_student_branch(BRANCH, all_notebooks(), repository)
         print(f"student copies for the launch buttons: {BRANCH.relative_to(ROOT)}")
     print(f"{pages} pages in {time.monotonic() - begin:.0f} s: {arguments.to / 'index.html'}")
 

@@ -1,9 +1,11 @@
 """What becomes a page and what must not: each guard breaks on a page that is broken in just that way."""
 
 import itertools
+import os
 import re
 import subprocess
 import sys
+import zipfile
 
 import nbformat
 import pytest
@@ -11,8 +13,9 @@ from bs4 import BeautifulSoup
 
 from course import contract
 from course.commands import COMMANDS
+from course.grade import release
 from course.notebooks import NOTEBOOKS, ROOT, all_notebooks, find
-from course.publish import links, pages, site
+from course.publish import copies, links, pages, site
 from course.publish.pages import Hosting, PageError
 
 
@@ -154,7 +157,7 @@ def test_a_sound_page_has_no_problems(tmp_path):
 
 
 def test_the_branch_of_the_launch_buttons_sets_itself_up(tmp_path, monkeypatch):
-    site.write_student_branch(tmp_path / "branch", [find("11")], "owner/name")
+    copies.write_student_branch(tmp_path / "branch", [find("11")], "owner/name")
     book = nbformat.read(tmp_path / "branch" / "1_wholesale" / find("11").name, 4)
     assert contract.BEGIN not in nbformat.writes(book)
     assert (tmp_path / "branch" / "data" / "registry.toml").exists()
@@ -171,7 +174,7 @@ def test_the_branch_of_the_launch_buttons_sets_itself_up(tmp_path, monkeypatch):
 
 def test_self_check_answers_on_the_branch_and_says_so_where_the_course_is_not(tmp_path):
     branch = tmp_path / "branch"
-    site.write_student_branch(branch, [find("11")], "owner/name")
+    copies.write_student_branch(branch, [find("11")], "owner/name")
     book = nbformat.read(branch / "1_wholesale" / find("11").name, 4)
     cells = {cell.id: cell.source for cell in book.cells}
     setup, begin = cells["setup"].partition("try:")[0], cells["start"]
@@ -184,6 +187,28 @@ def test_self_check_answers_on_the_branch_and_says_so_where_the_course_is_not(tm
     alone = printed(tmp_path, begin)  # a copy that was downloaded by itself
     assert "This kernel has no course beside the notebook" in alone
     assert "make learn" in alone
+
+
+def test_the_zip_of_the_course_is_learned_from_without_a_solution_in_it(tmp_path):
+    for name in ("a", "b"):
+        copies.write_course(tmp_path / name / copies.ZIP, [find("11"), find("41")])
+    assert (tmp_path / "a" / copies.ZIP).read_bytes() == (tmp_path / "b" / copies.ZIP).read_bytes()
+    with zipfile.ZipFile(tmp_path / "a" / copies.ZIP) as file:
+        file.extractall(tmp_path)
+    folder = tmp_path / copies.ZIP.removesuffix(".zip")
+    assert not (folder / "data" / "raw").exists()
+    for path in folder.rglob("*.ipynb"):
+        assert contract.BEGIN not in path.read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "course.learn.start", "--no-lab"]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    assert "work/: 2 added" in done.stdout
+    for path in (find("11"), find("41")):  # the same copies as a clone's
+        copy = folder / "work" / path.relative_to(NOTEBOOKS)
+        released = release.not_yet_run(release.copy_text(nbformat.read(path, 4)))
+        assert copy.read_text(encoding="utf-8") == released
+    page = (folder / "work" / "start.ipynb").read_text(encoding="utf-8")
+    assert "11 Meet the customers" in page
 
 
 def test_every_document_of_the_site_is_there():
@@ -252,8 +277,10 @@ def test_every_command_that_is_written_down_takes_the_parameters_it_is_given():
 
 
 def test_the_start_page_says_how_to_cite_and_where_to_get_the_course():
-    start = lambda repository: site.start_page([], {}, {}, repository, "## Cite\n")
+    start = lambda repository: site.start_page([], {}, {}, copies.offer(repository, 12_400_000), "## Cite\n")
     assert "git clone" not in start("")
+    assert f'href="student/{copies.ZIP}" download' in start("")
+    assert "(12 MB)" in start("")
     assert "`git clone https://github.com/owner/name`" in start("owner/name")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert site.section(readme, "Cite").startswith("## Cite\n\nThe authors of Open the black box")
