@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 import zipfile
+from datetime import date
 
 import nbformat
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 
 from course import contract
@@ -284,9 +286,27 @@ def test_the_start_page_says_how_to_cite_and_where_to_get_the_course():
     assert "`git clone https://github.com/owner/name`" in start("owner/name")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert site.section(readme, "Cite").startswith("## Cite\n\nThe authors of Open the black box")
-    version = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
-    assert f"version {version[1]} " in site.section(readme, "Cite")
-    assert f'version = "{version[1]}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_the_citation_file_is_whole_and_says_what_the_other_files_say():
+    text = lambda name: (ROOT / name).read_text(encoding="utf-8")
+    cited = yaml.load(text("CITATION.cff"), yaml.BaseLoader)  # every value as it is written
+    # what version 1.2.0 of the Citation File Format requires, and what it knows of the rest
+    required = {"cff-version", "message", "title", "authors"}
+    assert required <= set(cited)
+    known = {"type", "version", "date-released", "license", "keywords", "repository-code", "url", "doi"}
+    assert set(cited) <= required | known
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["type"] in ("software", "dataset")
+    assert cited["authors"]
+    assert all(author.get("name") or author.get("family-names") for author in cited["authors"])
+    assert len(set(cited["keywords"])) == len(cited["keywords"])
+    year = str(date.fromisoformat(cited["date-released"]).year)
+    assert f"## {cited['version']} ({cited['date-released']})" in text("CHANGELOG.md")
+    assert f'version = "{cited["version"]}"' in text("pyproject.toml")
+    assert f'license = "{cited["license"]}"' in text("pyproject.toml")
+    said = " ".join(site.section(text("README.md"), "Cite").split())
+    assert f"{cited['authors'][0]['name']} ({year}), *{cited['title']}*, version {cited['version']} " in said
 
 
 def test_the_start_page_names_lessons_as_readme_does_and_no_seconds():

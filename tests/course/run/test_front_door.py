@@ -164,14 +164,6 @@ def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path, monkeypatch):
         environment.announce("", tmp_path / ".venv")
 
 
-def test_the_cpu_build_leaves_out_what_only_cuda_needs():
-    names = [line.split("==")[0] for line in environment.LOCK.read_text().splitlines()]
-    dropped = {name for name in names if environment.CUDA.match(name)}
-    assert {name for name in names if name.startswith("nvidia")} <= dropped
-    assert "torch" not in dropped
-    assert "numpy" not in dropped
-
-
 # --- a checkout of its own
 
 
