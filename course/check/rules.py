@@ -10,7 +10,7 @@ import sys
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
-from course.check import prose
+from course.check import hints, prose
 from course.check.compare import BadTolerance, rules_of
 from course.contract import NEEDS, course, tags
 from course.notebooks import all_notebooks, find
@@ -242,9 +242,7 @@ def tasks(book):
             named = re.search(rf"Exercise {re.escape(str(name))}\b", task.source)
             if task.cell_type != "markdown" or not named:
                 yield f"{cell.id}: no task above it; write a text cell with `Exercise {name}`"
-            opened, closed = task.source.count("<details>"), task.source.count("</details>")
-            if opened != closed or not opened:
-                yield f"{task.id}: {opened} times <details>, {closed} times </details>; give hints in steps"
+            yield from (f"{task.id}: {line}" for line in hints.faults(task.source, cell.source))
 
 
 def names_in(source, context):

@@ -1,5 +1,7 @@
 """The contract tests can fail: each breaks on a notebook that is broken in just the way it guards against."""
 
+import re
+
 import nbformat
 import pytest
 
@@ -76,9 +78,21 @@ def use_exercise(book):
     add(book, f"copy = {name}")
 
 
-def drop_hints(book):
-    for found in book.cells:
-        found.source = found.source.replace("<details>", "")
+def rewrite_hints(pattern, new):
+    """A change of a book: in the first exercise's task, what a pattern finds becomes something else."""
+
+    def change(book):
+        found = next(one for one in book.cells if "<details>" in one.source)
+        found.source, count = re.subn(pattern, new, found.source, flags=re.DOTALL)
+        assert count
+
+    return change
+
+
+def quote_the_answer(book):
+    """A line of the solution of 12.1 as its second hint."""
+    line = cell(book, "exercise").source.partition("### BEGIN SOLUTION\n")[2].splitlines()[0].strip()
+    rewrite_hints("Hint 2</summary>", rf"\g<0>\n\n`{line}`")(book)
 
 
 def drop_aim(book):
@@ -158,7 +172,12 @@ BREAKS = [
     (rules.exercises, more_points, "its checks give 3 points, it has 4"),
     (rules.exercises, unhide, "no hidden check"),
     (rules.exercises, drop_messages, "no message; say in a sentence"),
-    (rules.tasks, drop_hints, "0 times <details>"),
+    (rules.tasks, rewrite_hints("<details>", ""), "0 hints; end with Hint 1, 2 and 3"),
+    (rules.tasks, rewrite_hints("<details><summary>Hint 3.*?</details>", ""), "2 hints; end with"),
+    (rules.tasks, rewrite_hints("</details>$", ""), "3 hints; end with Hint 1, 2 and 3, each inside"),
+    (rules.tasks, rewrite_hints("Hint 3", "Hint 4"), "3 hints; end with Hint 1, 2 and 3"),
+    (rules.tasks, rewrite_hints(r"(?<=Hint 1</summary>\n\n).*?\n", "Think.\n"), "hint 1 is 'Think.'; say"),
+    (rules.tasks, quote_the_answer, "which stands in the solution"),
     (rules.independent, use_exercise, "of exercise 12.1, where a student copy would stop"),
     (rules.no_machine, a_path, "prints '/home/'"),
     (rules.prose_held, lambda b: add(b, "The AUC is 0.98765.", kind="markdown"), "0.98765 stands in no"),
