@@ -19,15 +19,17 @@ from helpers.figures import MIME
 PAGE = BUILD / "compared" / "index.html"
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}
 table{border-collapse:collapse;width:100%;table-layout:fixed}td,th{border:1px solid #999;padding:.4rem;
-vertical-align:top;text-align:left}pre{white-space:pre-wrap;margin:0}img{max-width:100%}"""
+vertical-align:top;text-align:left}th:first-child{width:10rem}pre{white-space:pre-wrap;margin:0}
+img{max-width:100%;height:auto}mark{background:#ffe08a}"""
 
 
 def texts(cell):
-    """[text] of a cell's outputs: printed text, tables, descriptions of figures."""
+    """[text] of a cell's outputs: printed text, tables, descriptions of figures, errors."""
     found = []
     for output in cell.get("outputs", []):
-        data = output.get("data", {})
-        found.append(data.get(MIME) or output.get("text") or data.get("text/plain", ""))
+        data, error = output.get("data", {}), f"{output.get('ename')}: {output.get('evalue')}"
+        plain = error if output.output_type == "error" else data.get("text/plain", "")
+        found.append(data.get(MIME) or output.get("text") or plain)
     return found
 
 
@@ -37,56 +39,82 @@ def pictures(cell):
 
 
 def differing(first, second):
-    """[(cell id, its two cells)] of the checked cells of two notebooks whose outputs do not agree."""
-    others = {cell.get("id"): cell for cell in second.cells}
+    """[(section and cell id, its two cells)] of the checked cells of two notebooks that do not agree.
+
+    One that only one of them has stands beside None.
+    """
+    mine, theirs = checked_cells(first), checked_cells(second)
     found = []
-    for cell in first.cells:
-        if "nbval-check-output" not in tags(cell):
-            continue
-        other, rules = others.get(cell.id), rules_of(cell.metadata)
-        mine, theirs = texts(cell), texts(other) if other else []
-        same = len(mine) == len(theirs) and all(map(lambda a, b: agree(a, b, rules), mine, theirs))
-        if not same:
-            found.append((cell.id, cell, other))
+    for name in [*mine, *(name for name in theirs if name not in mine)]:
+        section, _ = mine.get(name) or theirs[name]
+        one, other = (cells[name][1] if name in cells else None for cells in (mine, theirs))
+        if not (one and other and same(one, other)):
+            found.append((f"{section}, cell {name}", one, other))
+    return found
+
+
+def same(one, other):
+    """Whether the outputs of two cells agree, by the rules of the first."""
+    ours, others, rules = texts(one), texts(other), rules_of(one.metadata)
+    return len(ours) == len(others) and all(map(lambda a, b: agree(a, b, rules), ours, others))
+
+
+def checked_cells(book):
+    """{cell id: (heading above it, cell)} of the checked cells of a notebook."""
+    found, heading = {}, ""
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            above = [line.lstrip("# ") for line in cell.source.splitlines() if line[:1] == "#"]
+            heading = above[-1] if above else heading
+        elif "nbval-check-output" in tags(cell):
+            found[cell.get("id")] = heading, cell
     return found
 
 
 def row(name, first, second):
-    """A row of the table: both outputs of one cell."""
+    """A row of the table: both outputs of one cell, with the lines marked that the other has not."""
+    lines = ["\n".join(texts(cell)).splitlines() if cell else ["no such cell"] for cell in (first, second)]
     columns = "".join(
-        f"<td><pre>{html.escape(chr(10).join(texts(cell)) if cell else 'no such cell')}</pre>"
-        f"{''.join(pictures(cell)) if cell else ''}</td>"
-        for cell in (first, second)
+        f"<td><pre>{marked(ours, others)}</pre>{''.join(pictures(cell)) if cell else ''}</td>"
+        for cell, ours, others in ((first, *lines), (second, *lines[::-1]))
     )
     return f"<tr><th scope=row>{html.escape(name)}</th>{columns}</tr>"
 
 
+def marked(ours, others):
+    shown = [html.escape(line) for line in ours]
+    return "\n".join(f"<mark>{text}</mark>" if line.strip() and line not in others else text
+                     for line, text in zip(ours, shown, strict=True))  # fmt: skip
+
+
 def page(a, b, paths):
-    """(HTML, how many cells differ) of two folders that hold notebooks of these relative paths."""
-    parts, count = [], 0
+    """(HTML, what to say) of two folders that hold notebooks of these relative paths."""
+    parts, count, missing = [], 0, []
     for path in paths:
-        files = [folder / path for folder in (a, b)]
-        missing = [file for file in files if not file.exists()]
-        if missing:
-            parts.append(f"<h2>{path.stem}</h2><p>not in {html.escape(missing[0].parents[1].name)}</p>")
+        lacking = [folder for folder in (a, b) if not (folder / path).exists()]
+        if lacking:
+            missing.append(path.stem)
+            said = " nor in ".join(html.escape(str(folder)) for folder in lacking)
+            parts.append(f"<h2>{path.stem}</h2><p>not in {said}</p>")
             continue
-        rows = differing(*(nbformat.read(file, 4) for file in files))
+        rows = differing(*(nbformat.read(folder / path, 4) for folder in (a, b)))
         count += len(rows)
         table = "".join(row(*one) for one in rows)
-        head = f"<tr><th>cell</th><th>{html.escape(a.name)}</th><th>{html.escape(b.name)}</th></tr>"
-        shown = f"<table>{head}{table}</table>" if rows else "<p>the same</p>"
+        columns = "".join(f"<th scope=col>{html.escape(str(name))}</th>" for name in ("section", a, b))
+        shown = f"<table><tr>{columns}</tr>{table}</table>" if rows else "<p>the same</p>"
         parts.append(f"<h2>{path.stem}</h2>{shown}")
-    title = f"{count} cells differ between {html.escape(a.name)} and {html.escape(b.name)}"
-    head = f"<meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"
-    return f"<!doctype html><html lang=en>{head}<h1>{title}</h1>{''.join(parts)}", count
+    said = f"{count} cells of {len(paths) - len(missing)} notebooks differ"
+    said += f"; not in both: {' '.join(missing)}" if missing else ""
+    head = f"<meta charset=utf-8><title>Two builds compared</title><style>{STYLE}</style>"
+    return f"<!doctype html><html lang=en>{head}<h1>{html.escape(said)}</h1>{''.join(parts)}", said
 
 
 def write(a, b, paths):
     """Write the page of two folders and say where it is."""
-    text, count = page(a, b, paths)
+    text, said = page(a, b, paths)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(text, encoding="utf-8")
-    print(f"{count} cells differ: {PAGE.relative_to(ROOT)}")
+    print(f"{said}: {PAGE.relative_to(ROOT)}")
 
 
 def main():
@@ -96,6 +124,8 @@ def main():
     for folder in (a, b):
         if not folder.is_dir():
             sys.exit(f"{folder}: there is no such folder; give two that hold executed notebooks")
+        if not all_notebooks(folder):
+            sys.exit(f"{folder}: holds no notebook such as 1_wholesale/11_customers.ipynb; give a build")
     write(a, b, [path.relative_to(ROOT / "notebooks") for path in all_notebooks()])
 
 
