@@ -6,57 +6,34 @@
 A section begins with a heading `## `. Decimals and percentages must stand in their own section or the one
 before; whole numbers, which also name rows, in any checked output; the first and last cell quote the whole
 notebook. A quoted number must be a rounding of a printed one, with its sign where it has one, times 100 only
-before a percent sign. Not looked at: formulas, code, links, references, durations, sizes, years, notebooks,
-the 95 % of an interval.
+before a percent sign. The alternative text of a figure is held in the same way, by what the figure draws too.
+A number that is a word ("three of the four spendings") must be what a line prints or counts that shares a
+word with what stands behind it; where no line does, it is no count and stays free (course.check.quoted).
 
-Each text cell keeps where its numbers come from: `metadata.quotes`, a list of "15.70 code-22-07" in the
-order of the text. So a changed number in the text is noticed even where its section prints the new value as
-well, in another place; and so is a cell that no longer prints what is quoted from it.
+Each text keeps where its numbers come from: `metadata.quotes`, a list of "15.70 code-22-07" in the order of
+the text: of several cells one with a line about the same words, then the nearest. So a changed number is
+noticed even where its section prints the new value as well, and so is a cell that no longer prints what is
+quoted.
 """
 
+import ast
+import html
 import re
 import sys
+from functools import lru_cache
 
 import nbformat
 
+from course.check.quoted import Quote, quoted, stems
 from course.contract import tags
 from course.notebooks import all_notebooks, find
+from helpers.figures import MIME
 
-LIST = r"\d+(?:\.\d+)?(?:(?:,| and| to|–) \d+(?:\.\d+)?)*"
-# what is not prose: formulas, code, links and addresses, references, names of notebooks and sections
-SKIPPED = [
-    re.compile(r"\$\$.*?\$\$|```.*?```", re.DOTALL),
-    re.compile(r"\$[^$\n]*\$|`[^`\n]*`|<code>.*?</code>"),
-    re.compile(r"\]\([^)]*\)|https?://\S+|arXiv:\S+|doi:\S+|10\.\d{4,}/\S+"),
-    re.compile(r"\*\*References\b.*|^#+ References.*|^References:.*", re.DOTALL | re.MULTILINE),
-    re.compile(r"\*\*(?:Leads? on|Going on|Exercises that lead on)\b.*|^Where to go on.*", re.DOTALL | re.M),
-    re.compile(r"^#+ (?:\d+(?:\.\d+)? |Exercise \d+\.\d+).*$", re.MULTILINE),
-    re.compile(r"\b(?:[Nn]otebooks?|[Ss]ections?|[Ee]xercises?|[Ss]eries)\s+" + LIST),
-    re.compile(r"\b\d+(?: to \d+)? (?:minutes?|hours?|seconds?|kB|MB|GB)\b"),
-    re.compile(r"\b95 ?(?:%|percent)"),  # the level of every interval
-    re.compile(r"\b\d+(?:st|nd|rd|th)\b"),  # ordinals: the 95th percentile, the 20th neighbour
-    re.compile(r"<(?!details|summary)[^>]*>"),
-]
-NUMBER = re.compile(r"(?<![\w.^/:-])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w.]*\d)(?!\))")
 PRINTED = re.compile(r"[-+\u2212]?\d+\.?\d*(?:[eE][-+]?\d+)?")
-YEAR = re.compile(r"(?:19|20)\d\d")
-SMALL = 12  # integers up to a dozen are counts that a sentence makes itself
+ALT = re.compile(r'<img alt="([^"]*)"')
 
 
-def quoted(markdown):
-    """[(number as it is written, whether a percent sign follows)] of a markdown cell's prose."""
-    for pattern in SKIPPED:
-        markdown = pattern.sub(" ", markdown)
-    found = []
-    for match in NUMBER.finditer(markdown):
-        text = match[0].replace("\u2212", "-")
-        whole = "." not in text
-        if whole and (YEAR.fullmatch(text) or abs(int(text.replace(",", ""))) <= SMALL):
-            continue
-        found.append((text, bool(re.match(r"\s*(?:%|percent)", markdown[match.end() :]))))
-    return found
-
-
+@lru_cache(None)
 def numbers(text):
     """All numbers of a printed text or of code, as floats."""
     text = re.sub(r"(?<=\d)[,_](?=\d{3})", "", text).replace("\u2212", "-")
@@ -65,17 +42,18 @@ def numbers(text):
         # a minus behind a word or digit is a dash: C-C, 5-10
         glued = match.start() > 0 and match[0][0] in "-+" and (text[match.start() - 1].isalnum())
         found.append(float(match[0][1:] if glued else match[0]))
-    return found
+    return tuple(found)
 
 
-def supported(text, percent, available):
+def supported(quote, available):
     """Whether a quoted number is a rounding of an available one: with its sign, in percent where said."""
-    value = float(text.replace(",", ""))
-    half = 0.5001 * 10.0 ** -len(text.partition(".")[2])
-    signed = text[0] in "-+"
+    half = 0 if quote.named else 0.5001 * 10.0 ** -len(quote.text.partition(".")[2])
+    signed = quote.text[0] in "-+"
     for printed in available:
-        for scale in (1, 100) if percent else (1,):
-            if abs(printed * scale - value) <= half or (not signed and abs(-printed * scale - value) <= half):
+        for scale in (1, 100) if quote.percent else (1,):
+            if abs(printed * scale - quote.value) <= half:
+                return True
+            if not signed and abs(-printed * scale - quote.value) <= half:
                 return True
     return False
 
@@ -90,7 +68,50 @@ def shown(cell):
         if "<img" not in data.get("text/html", "") and "image/png" not in data:
             parts.append(output.get("text", "") or data.get("text/plain", ""))
             parts.append(re.sub(r"<[^>]+>", " ", data.get("text/html", "")))
-    return " ".join(parts)
+    return "\n".join(parts)
+
+
+def pictures(cell):
+    """[(alternative text, description of what is drawn)] of a code cell's figures."""
+    data = [output.get("data", {}) for output in cell.get("outputs", [])]
+    alts = [(ALT.search(one.get("text/html", "")), one.get(MIME, "")) for one in data]
+    return [(html.unescape(alt[1]), description) for alt, description in alts if alt]
+
+
+def texts(cell):
+    """What a cell says to its reader that may quote numbers: its prose, or what stands for its figures."""
+    if cell.cell_type == "markdown":
+        return [cell.source]
+    return [alt for alt, _ in pictures(cell)]
+
+
+def said(cell):
+    """[(numbers, stems)] of each line that a checked cell prints, a heading's words for what follows it."""
+    found, heading = [], ""
+    for line in shown(cell).splitlines():
+        here = numbers(line)
+        heading = heading if here else line
+        found.append((here, stems(f"{heading} {line}")))
+    return found
+
+
+@lru_cache(None)
+def written(source):
+    """[(numbers, stems)] of each line of code, with the lengths of its lists; alternative texts left out."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except SyntaxError:
+        nodes = []
+    alts = {line for node in nodes if isinstance(node, ast.keyword) and node.arg == "alt"
+            for line in range(node.value.lineno, node.value.end_lineno + 1)}  # fmt: skip
+    lines = source.splitlines()
+    found = [(numbers(line), stems(line)) for n, line in enumerate(lines, 1) if n not in alts]
+    for node in nodes:
+        items = getattr(node, "elts", None) or getattr(node, "keys", None)
+        if items:
+            here = lines[node.lineno - 1 : node.end_lineno]
+            found.append(((float(len(items)),), stems(" ".join(here))))
+    return found
 
 
 def sections(book):
@@ -103,58 +124,85 @@ def sections(book):
     return found
 
 
+class Facts:
+    """What the code cells of a notebook print and write, and which of them support a quoted number."""
+
+    def __init__(self, book):
+        self.code = [cell for cell in book.cells if cell.cell_type == "code" and "hidden" not in tags(cell)]
+        self.place = {cell.id: number for number, cell in enumerate(book.cells)}
+        self.printed = {cell.id: said(cell) for cell in self.code}
+        self.written = {cell.id: written(cell.source) for cell in self.code}
+
+    def nearest(self, cells, cell):
+        """The code cells among these, those close above a text first, then those below it."""
+
+        def distance(one):
+            away = self.place[cell.id] - self.place[one.id]
+            return away if away > 0 else len(self.place) - away
+
+        return sorted((one for one in cells if one.id in self.printed), key=distance)
+
+    def support(self, quote, parts, outside):
+        """The cells that support a quote, the likeliest first; parts: the cells of each section that may."""
+        ranked = []
+        for tier, (facts, cells) in enumerate([(self.printed, part) for part in parts]
+                                              + [(self.written, part) for part in parts[:3]]):  # fmt: skip
+            for order, cell in enumerate(cells):
+                alike = [likeness(quote, *line) for line in facts[cell.id] if supported(quote, line[0])]
+                if alike and not (quote.named and not any(meant for _, _, meant in alike)):
+                    beside, shared, _ = max(alike)
+                    ranked.append((-beside, not shared, outside or tier, -shared * outside, order, cell.id))
+        return list(dict.fromkeys(one[-1] for one in sorted(ranked)))
+
+
+def likeness(quote, here, words):
+    """How much a line speaks of what a quote does: numbers beside it, shared words, whether behind it too."""
+    beside = sum(supported(Quote(text, quote.percent, frozenset()), here) for text in quote.beside)
+    return beside, len(words & quote.stems), bool(words & quote.behind)
+
+
 def sources(book):
-    """[(text cell, number, the cells that support it, the likeliest first)] of every quoted number.
+    """[(cell, Quote, the cells that support it, the likeliest first)] of every quoted number.
 
     Likely is what is printed in the same section close above the text, then below it, then in the section
-    before and in the first one, then what stands in code.
+    before and in the first one, then what stands in code; and before all that, a line about the same words.
     """
-    known = {path.name[:2] for path in all_notebooks()}
-    code = [cell for cell in book.cells if cell.cell_type == "code" and "hidden" not in tags(cell)]
-    place = {cell.id: number for number, cell in enumerate(book.cells)}
-    printed = {cell.id: numbers(shown(cell)) for cell in code}
-    written = {cell.id: numbers(cell.source) for cell in code}
+    known, facts = {path.name[:2] for path in all_notebooks()}, Facts(book)
     first, *others = sections(book)
     before = []
     for cells in (first, *others):
-        for cell in (one for one in cells if one.cell_type == "markdown"):
+        for cell in cells:
             outside = cell in (book.cells[0], book.cells[-1])
-
-            def distance(one, cell=cell):
-                away = place[cell.id] - place[one.id]
-                return away if away > 0 else len(place) - away
-
-            near = [sorted((one for one in part if one.id in printed), key=distance) for part in
-                    ((book.cells,) if outside else (cells, before, first))]  # fmt: skip
-            near = [one for part in near for one in part]
-            for text, percent in quoted(cell.source):
-                if outside and text in known:  # which notebook comes before or next
+            parts = (book.cells,) if outside else (cells, before, first)
+            near = [facts.nearest(part, cell) for part in parts]
+            drawn = [value for _, description in pictures(cell) for value in numbers(description)]
+            for quote in (one for text in texts(cell) for one in quoted(text)):
+                if outside and quote.text in known:  # which notebook comes before or next
                     continue
-                whole = "." not in text and not percent
-                found = [one.id for one in near if supported(text, percent, printed[one.id])]
-                found += [one.id for one in near if supported(text, percent, written[one.id])]
-                if whole and not outside:  # whole numbers, which also name rows, may be printed anywhere
-                    found += [one.id for one in sorted(code, key=distance)
-                              if supported(text, percent, printed[one.id])]  # fmt: skip
-                yield cell, text, found
+                # whole numbers, which also name rows, may be printed anywhere
+                anywhere = [facts.nearest(facts.code, cell)] if quote.whole and not outside else []
+                found = facts.support(quote, near + anywhere, outside)
+                found += [cell.id] * (not quote.named and supported(quote, drawn))
+                if found or not quote.named:
+                    yield cell, quote, found
         before = cells  # a section may take up what the one before it found
 
 
 def unsupported(book):
     """[(cell id, number)] that nothing in the notebook supports."""
-    return [(cell.id, text) for cell, text, found in sources(book) if not found]
+    return [(cell.id, quote.text) for cell, quote, found in sources(book) if not found]
 
 
 def by_cell(book):
-    """{text cell's id: [(number, cells that support it)]}, the numbers in the order of the text."""
+    """{cell's id: [(number, cells that support it)]}, the numbers in the order of the text."""
     found = {}
-    for cell, text, cells in sources(book):
-        found.setdefault(cell.id, []).append((text, cells))
+    for cell, quote, cells in sources(book):
+        found.setdefault(cell.id, []).append((quote.text, cells))
     return found
 
 
 def tie(book):
-    """Store in each text cell where its numbers come from."""
+    """Store in each cell where the numbers of its text come from."""
     found = by_cell(book)
     for cell in book.cells:
         cell.metadata.pop("quotes", None)

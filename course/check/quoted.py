@@ -1,0 +1,119 @@
+"""The numbers that a text quotes, as digits and as words, each with the words around it.
+
+Not looked at: formulas but for the value they end with, code, links, references, durations, sizes, years,
+notebooks, the 95 % of an interval, whole numbers up to a dozen in digits.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+LIST = r"\d+(?:\.\d+)?(?:(?:,| and| to|–) \d+(?:\.\d+)?)*"
+# what is not prose: formulas, code, links and addresses, references, names of notebooks and sections
+SKIPPED = [
+    re.compile(r"\$\$.*?\$\$|```.*?```", re.DOTALL),
+    re.compile(r"\$[^$\n]*\$|`[^`\n]*`|<code>.*?</code>"),
+    re.compile(r"\]\([^)]*\)|https?://\S+|arXiv:\S+|doi:\S+|10\.\d{4,}/\S+"),
+    re.compile(r"\*\*References\b.*|^#+ References.*|^References:.*", re.DOTALL | re.MULTILINE),
+    re.compile(r"\*\*(?:Leads? on|Going on|Exercises that lead on)\b.*|^Where to go on.*", re.DOTALL | re.M),
+    re.compile(r"^#+ (?:\d+(?:\.\d+)? |Exercise \d+\.\d+).*$", re.MULTILINE),
+    re.compile(r"\b(?:[Nn]otebooks?|[Ss]ections?|[Ee]xercises?|[Ss]eries)\s+" + LIST + r"|\([1-4]\d\)"),
+    re.compile(r"\b\d+(?: to \d+)? (?:minutes?|hours?|seconds?|kB|MB|GB)\b"),
+    re.compile(r"\b95 ?(?:%|percent)"),  # the level of every interval
+    re.compile(r"\b\d+(?:st|nd|rd|th)\b"),  # ordinals: the 95th percentile, the 20th neighbour
+    re.compile(r"<(?!details|summary)[^>]*>"),
+]
+VALUE = re.compile(r"\$[^$\n]*(?:=|\\pm|[<>])\s*([-+]?\d+(?:\.\d+)?)\$")  # gamma = 1.5
+DIGITS = r"(?<![\w.^/:-])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w.]*\d)"
+WORDS = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
+    "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50,
+}  # fmt: skip
+NUMBER = re.compile(DIGITS + r"|(?<![\w-])(?:" + "|".join(WORDS) + r")(?![\w-])", re.IGNORECASE)
+JOINED = re.compile(r"\s*(?:±|\+/-)\s*|\s*\[\s*")  # between a number and its spread or interval
+CLAUSE = re.compile(r"[.!?:;](?=\s)|\n\s*\n|\n(?=\s*[-|*\d])")  # where a sentence ends
+YEAR = re.compile(r"(?:19|20)\d\d")
+SMALL = 12  # integers up to a dozen are counts that a sentence makes itself
+COMMON = {
+    "about", "after", "also", "before", "between", "both", "could", "does", "each", "every", "first", "from",
+    "have", "into", "last", "more", "most", "only", "other", "over", "same", "such", "than", "that", "their",
+    "them", "then", "there", "they", "this", "were", "what", "when", "where", "which", "with", "would",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A number as it is written, and whether a percent sign follows.
+
+    stems: of its sentence; behind: of the words behind it; beside: the others of "0.2 [0.1, 0.4]", "3 ± 1".
+    """
+
+    text: str
+    percent: bool
+    stems: frozenset
+    behind: frozenset = frozenset()
+    beside: tuple = ()
+
+    @property
+    def named(self):
+        """Whether it is a word, as in "three of four"."""
+        return self.text in WORDS
+
+    @property
+    def whole(self):
+        return self.named or ("." not in self.text and not self.percent)
+
+    @property
+    def value(self):
+        return float(WORDS.get(self.text) or self.text.replace(",", ""))
+
+
+@lru_cache(None)
+def stems(text):
+    """The first five letters of the words that say what a text is about."""
+    words = re.findall(r"[a-zéü]{4,}", re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", text).lower())
+    return frozenset(word[:5].rstrip("s") for word in words if word not in COMMON and word not in WORDS)
+
+
+def quoted(markdown):
+    """The Quotes of a text, in its order."""
+    markdown = VALUE.sub(r" \1 ", markdown)
+    for pattern in SKIPPED:
+        markdown = pattern.sub(" ", markdown)
+    found = []
+    ends = [0, *(match.end() for match in CLAUSE.finditer(markdown)), len(markdown)]
+    matches = [match for match in NUMBER.finditer(markdown) if counts(match[0])]
+    for match, beside in zip(matches, together(markdown, matches), strict=True):
+        after = markdown[match.end() :]
+        start = max(end for end in ends if end <= match.start())
+        end = min(end for end in ends if end > match.start())
+        behind = " ".join(re.split(r"[,.;:()\n]", after)[0].split()[:5])
+        percent = bool(re.match(r"\s*(?:%|percent)", after))
+        others = tuple(written(one) for one in beside if one is not match)
+        found.append(Quote(written(match), percent, stems(markdown[start:end]), stems(behind), others))
+    return found
+
+
+def written(match):
+    return match[0].replace("\u2212", "-").lower()
+
+
+def counts(number):
+    """Whether a number as it is written is one to look at: no year, no small whole number in digits."""
+    if "." in number or number.lower() in WORDS:
+        return True
+    return not YEAR.fullmatch(number) and abs(int(number.replace(",", "").replace("\u2212", "-"))) > SMALL
+
+
+def together(markdown, matches):
+    """For each match the matches of its group: a number with its spread or the ends of its interval."""
+    groups = []
+    for match in matches:
+        between = markdown[groups[-1][-1].end() : match.start()] if groups else ""
+        inside = between.strip() == "," and "[" in markdown[groups[-1][0].start() : match.start()]
+        if groups and (JOINED.fullmatch(between) or inside):
+            groups[-1].append(match)
+        else:
+            groups.append([match])
+    return [group for group in groups for _ in group]
