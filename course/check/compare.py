@@ -7,7 +7,9 @@ cell widens that for single numbers with its metadata, and says why:
     tolerance: [{"after": "AUC", "atol": 0.03, "because": "five seeds of a training run move it so far"}]
 
 A rule holds for the floats right of the first match of `after` (a regular expression) in each line; lines
-without a match stay exact. Runs of blanks count as one: tables are aligned to the width of their numbers.
+without a match stay exact. Where a number is printed with its spread, "0.98 ± 0.01", no rule is wider than
+that spread. `"within": [0, 1]` says what nature allows where the words of the output do not. Runs of blanks
+count as one: tables are aligned to the width of their numbers.
 """
 
 import math
@@ -18,19 +20,27 @@ from dataclasses import dataclass
 # exponent it is an integer, and integers are compared as words.
 NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?>\d+\.\d*|\.\d+|\d+)(?>[eE][-+]?\d+)?(?!\w|\.\d)")
 EXACT = re.compile(r"[-+\u2212]?\d+\.?")  # integers, and numbers that NumPy prints as `N.`
-BOUNDED = re.compile(r"\b(AUC|accuracy|correlation|precision|recall|share|silhouette|Rand|trust)", re.I)
-SIGNED = ("correlation", "silhouette", "rand")  # from -1 on
+BOUNDED = re.compile(r"\b(AUC|accuracy|correlation|cosine|precision|recall|share|silhouette|Rand|Jaccard|"
+                     r"trust|probability)", re.IGNORECASE)  # fmt: skip
+SIGNED = ("correlation", "cosine", "silhouette", "rand")  # from -1 on
+# a title with one of these says that what follows is something else
+UNBOUNDED = re.compile(r"\b(seconds|MAE|RMSE|MSE|error|loss|kcal|ratio|distance|sd|inertia|score)", re.I)
+SPREAD = r"\s*(?:±|\+/-|\+-)\s*"
 PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A tolerance for the floats after a match in each line; because: why one unit is not enough."""
+    """A tolerance for the floats after a match in each line; because: why one unit is not enough.
+
+    within: (lowest, highest) value that the number can have, or nothing where the words around it say so.
+    """
 
     after: str
     rtol: float = 0.0
     atol: float = 0.0
     because: str = ""
+    within: tuple = ()
 
 
 class BadTolerance(ValueError):
@@ -51,9 +61,9 @@ def rules_of(metadata):
             re.compile(rule.after)
             sizes = (rule.rtol, rule.atol)
             good = all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in sizes)
-            if not good or not rule.because:
+            if not good or not rule.because or (rule.within and not rule.within[0] < rule.within[1]):
                 raise ValueError
-    except (TypeError, ValueError, re.error):
+    except (TypeError, ValueError, IndexError, re.error):
         allowed = '[{"after": regular expression, "atol" or "rtol": number >= 0, "because": why}, ...]'
         raise BadTolerance(f"tolerance: {given!r} is not allowed; give {allowed}") from None
     return rules
@@ -78,48 +88,61 @@ def split_numbers(text):
     return " ".join(NUMBER.sub(mark, text).split()), floats
 
 
-def allowed(expected, found, rule=None):
-    """How far two floats, as they are written, may be apart."""
+def allowed(expected, found, rule=None, spread=math.inf):
+    """How far two floats, as they are written, may be apart; spread: the printed one that no rule exceeds."""
     unit = min(last_unit(expected), last_unit(found))
-    return max(unit, rule.atol + rule.rtol * abs(float(expected)) if rule else 0.0)
+    return max(unit, min(spread, rule.atol + rule.rtol * abs(float(expected))) if rule else 0.0)
 
 
-def same_number(expected, found, rule=None, low=-math.inf, high=math.inf):
+def same_number(expected, found, rule=None, low=-math.inf, high=math.inf, spread=math.inf):
     """Whether two floats, as they are written, agree; low and high: what nature allows."""
     first, second = float(expected), float(found)
     if low <= first <= high and not low <= second <= high:
         return False
     # the products in `allowed` are rounded, so one unit must not fail by a rounding error of its own
-    return math.isclose(first, second, rel_tol=1e-12, abs_tol=allowed(expected, found, rule) * (1 + 1e-6))
+    slack = allowed(expected, found, rule, spread) * (1 + 1e-6)
+    return math.isclose(first, second, rel_tol=1e-12, abs_tol=slack)
 
 
-def bounds(line, place, heading=""):
+def bounds(line, place, title="", rule=None):
     """What nature allows for the number at a place of a line: no spread below 0, an AUC in 0..1.
 
-    heading: the last line without floats above it, which names the numbers where the line does not.
+    title: the lines without floats above it, which name the numbers where the line does not.
     """
-    if re.search(r"(?:±|\+/-|\+-)\s*$", line[:place]):
+    if re.search(SPREAD + "$", line[:place]):
         return 0.0, math.inf
-    kind = BOUNDED.search(line) or BOUNDED.search(heading)
+    if rule and rule.within:
+        return rule.within
+    kind = BOUNDED.search(line) or BOUNDED.search(title)
     if not kind:
         return -math.inf, math.inf
     return (-1.0 if kind[1].lower() in SIGNED else 0.0), 1.0
 
 
+def printed_spread(line, match):
+    """The spread that is printed behind a number, or before the end of the match where it is one itself."""
+    behind = re.match(SPREAD + r"(\d+\.\d+)", line[match.end() :])
+    own = re.search(SPREAD + "$", line[: match.start()])
+    return float(behind[1]) if behind else float(match[0]) if own else math.inf
+
+
 def pairs(reference, text, rules=()):
-    """[(expected, found, rule, low, high)] of the floats of two texts, or None where their words differ."""
+    """[(expected, found, rule, low, high, spread)] of two texts' floats, or None where their words differ."""
     reference, text = PICTURE.sub("picture", reference), PICTURE.sub("picture", text)
     words, floats = split_numbers(reference)
     other_words, other_floats = split_numbers(text)
     if words != other_words:
         return None
-    governing, heading = [], ""
+    governing, title = [], ""
     for line in reference.splitlines():
         found = [match for match in NUMBER.finditer(line) if not EXACT.fullmatch(match[0])]
-        heading = heading if found else line
-        governing += [
-            (governed(line, match.start(), rules), *bounds(line, match.start(), heading)) for match in found
-        ]
+        if not found:
+            other = UNBOUNDED.search(line) and not BOUNDED.search(line)
+            title = line if other else f"{title} {line}"
+        for match in found:
+            rule = governed(line, match.start(), rules)
+            limits = bounds(line, match.start(), title, rule)
+            governing.append((rule, *limits, printed_spread(line, match)))
     return [
         (expected, found, *governs)
         for expected, found, governs in zip(floats, other_floats, governing, strict=True)

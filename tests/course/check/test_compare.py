@@ -135,14 +135,41 @@ def test_a_heading_says_what_the_lines_below_it_are():
     assert not agree(table.format("1.00", "1.00"), table.format("1.01", "1.00"))
 
 
+def test_a_title_holds_until_another_quantity_is_named():
+    table = "AUC, mean +/- sd over subsets\nphotographs\n  alone {}\ncut-outs\n  alone 0.90"
+    assert not agree(table.format("1.00 +/- 0.00"), table.format("1.01 +/- 0.00"))
+    table = table.replace("photographs", "ratio of errors")
+    assert agree(table.format("1.00 +/- 0.00"), table.format("1.01 +/- 0.00"))
+
+
+def test_a_rule_may_say_what_nature_allows():
+    rule = rules(after="network", within=[0, 1])
+    assert agree("network 0.99", "network 1.00", rule)
+    assert not agree("network 1.00", "network 1.01", rule)
+    assert agree("colours 1.00", "colours 1.01", rule)
+
+
+def test_no_rule_is_wider_than_the_printed_spread():
+    rule = rules(atol=0.1)
+    assert agree("MAE 0.90 ± 0.05", "MAE 0.94 ± 0.05", rule)
+    assert not agree("MAE 0.90 ± 0.05", "MAE 0.96 ± 0.05", rule)
+    assert agree("MAE 0.90 +/- 0.00", "MAE 0.91 +/- 0.01", rule)
+    assert not agree("MAE 0.90 +/- 0.00", "MAE 0.92 +/- 0.00", rule)
+    assert not agree("MAE 0.90 +/- 0.02", "MAE 0.90 +/- 0.05", rule)
+    assert agree("MAE 0.90 [0.80, 0.95]", "MAE 0.98 [0.87, 1.00]", rule)
+
+
 @pytest.mark.parametrize(
     "given",
     [
+        [{"after": "x", "within": [1, 0], "because": "y"}],
+        [{"after": "x", "within": 1, "because": "y"}],
         [{"after": "x", "atol": 0.1}],
         [{"after": "x", "atol": -0.1, "because": "y"}],
         [{"after": "x", "atol": math.inf, "because": "y"}],
         [{"after": "(", "atol": 0.1, "because": "y"}],
         [{"atol": 0.1, "because": "y"}],
+        [{"after": "x", "within": [0], "because": "y"}],
         [{"after": "x", "tol": 0.1, "because": "y"}],
         [{"after": "x", "atol": "0.1", "because": "y"}],
         "0.1",
