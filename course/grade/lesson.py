@@ -89,12 +89,17 @@ def stand_ready(step, namespace, serve, control):
     own.close()
 
 
-def copies(control, work):
-    """Fork work(message, sockets) for every message that comes, until nobody is left who could send one."""
+def copies(control, work, prepare=None):
+    """Fork work(message, sockets) for every message that comes, until nobody is left who could send one.
+
+    prepare(message) runs before the fork, once for all copies: it must know the message to be harmless.
+    """
     gc.freeze()  # no copy looks through what all share, and copies its pages by that
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         message, sockets = take(control)
+        if prepare:
+            prepare(message)
         if os.fork() == 0:
             die_with_parent()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -27,7 +27,8 @@ def twice(x):
 def test_the_checker_is_isolated_from_places_that_change():
     book = reference()
     by_id(book)["check-98-1-02"].source = (
-        "import sys\nassert twice(1) == 2\nassert sys.flags.isolated\n"
+        "import os, sys\nassert twice(1) == 2\nassert sys.flags.no_user_site and sys.flags.safe_path\n"
+        "assert [name for name in os.environ if name.startswith('PYTHON')] in ([], ['PYTHONMALLOC'])\n"
         "assert not [p for p in sys.path if p in ('', '.') or p.startswith('/tmp')], sys.path"
     )
     assert points(grade("def twice(x):\n    return 2 * x", book)) == [3, 2]

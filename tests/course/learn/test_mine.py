@@ -63,7 +63,7 @@ def test_grade_mine_takes_the_file_as_it_was_given_out(source, tmp_path, monkeyp
     ("2 * x", []), ("2 * x + decimal.Decimal(0)", ["decimal"]),
     ("eval('decimal').Decimal(2 * x)", ["decimal", "fractions"]),  # a name that nobody sees: then all of them
 ])  # fmt: skip
-def test_grade_mine_imports_what_is_needed(monkeypatch, capsys, body, imported):
+def test_what_an_answer_needs_is_imported_even_where_nobody_sees_it(monkeypatch, capsys, body, imported):
     book, asked, steps = example(), [], plan.steps
     imports = "import decimal\nimport fractions"
     book.cells.insert(2, nbformat.v4.new_code_cell(imports, id="imports", metadata={"body": body}))
@@ -80,6 +80,8 @@ def test_grade_mine_imports_what_is_needed(monkeypatch, capsys, body, imported):
     assert "99.1   ✔ correct        3 of 3" in capsys.readouterr().out
     there = "".join(step["source"] for step in asked[-1] if step["cell"] == "imports")
     assert there.replace("import ", "").split() == imported
+    in_a_class = submission.grade(nbformat.writes(mine_own).encode(), nbformat.writes(book).encode())
+    assert in_a_class["exercises"][0]["outcome"] == "correct"
 
 
 def test_grade_mine_says_when_it_was_saved_and_what_comes_next(source, tmp_path, monkeypatch, capsys):
