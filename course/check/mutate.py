@@ -148,8 +148,10 @@ def outputs_caught(book, draw):
     return found, survivors
 
 
-def faults(book):
-    return len(prose.unsupported(book)) + len(list(prose.untied(book)))
+def faults(book, cell):
+    """How many numbers of a cell's text nothing supports, or differ from those that are stored with it."""
+    found = prose.by_cell(book, cell.id).get(cell.id, [])
+    return sum(not cells for _, cells in found) + len(list(prose.differences(cell, found)))
 
 
 def changed(quote):
@@ -164,15 +166,15 @@ def changed(quote):
 def prose_caught(book, draw):
     """{kind: [caught or not]} for the numbers in text cells and in alternative texts."""
     found, survivors = defaultdict(list), []
-    before = faults(book)
     for cell in book.cells:
+        before = faults(book, cell)
         for text in prose.texts(cell):
             for number, quote in {quote.text: quote for quote in quoted(text)}.items():
                 kind, new = changed(quote)
                 pattern = rf"(?<![\w.,]){re.escape(number)}(?![\w,]*\d|\.\d)(?!\w)"
                 with replaced(cell, text, re.sub(pattern, new, text, count=1, flags=re.IGNORECASE)) as done:
                     if done:
-                        found[kind].append(faults(book) > before)
+                        found[kind].append(faults(book, cell) > before)
                         if not found[kind][-1]:
                             survivors.append((kind, f"{cell.id} {number} -> {new}"))
     return found, survivors

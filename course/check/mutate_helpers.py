@@ -11,20 +11,19 @@ is a copy in a temporary folder. Needs os.fork, which Windows lacks; the tests t
 import argparse
 import ast
 import copy
+import hashlib
+import json
 import os
 import random
-import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from course.check.equivalent_mutants import ANY_VALUE, EQUIVALENT, SPEED_ALONE
+from course.check.mutant_runs import ROOT, ended, preload, start, touching
+from course.notebooks import BUILD
 
-ROOT = Path(__file__).resolve().parents[2]
 TESTS = {  # module: the test files that answer for it, the quickest first
     "anomalies": ["anomalies", "planted"], "basis": ["descriptors", "molecules"],
     "datasets": ["datasets", "own", "sources"], "descriptors": ["descriptors"],
@@ -44,7 +43,6 @@ SWAPS = {
     ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Div, ast.Pow: ast.Mult,
     ast.Mod: ast.Add, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.And: ast.Or, ast.Or: ast.And,
 }
-LIMIT = 300  # seconds for the tests of one mutant; longer means that they never end, which a person notices
 
 
 @dataclass(frozen=True)
@@ -158,74 +156,56 @@ def sample(modules, count, seed):
     return chosen
 
 
-def checkout(folder):
-    """A copy of what the tests need, with the data linked."""
-    for name in ("helpers", "tests/helpers", "course"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    for name in ("data", "notebooks"):
-        (folder / name).symlink_to(ROOT / name)
-
-
-def start(mutant):
-    """Start the module's tests on a copy with the mutant, in a fork that has the libraries loaded."""
-    folder = Path(tempfile.mkdtemp(prefix="mutant")) / "course"
-    folder.mkdir()
-    checkout(folder)
-    (folder / "helpers" / f"{mutant.module}.py").write_text(mutant.source(), "utf-8")
-    child = os.fork()
-    if child == 0:
-        _test_in_child(folder, TESTS[mutant.module])
-    return child, folder.parent, time.monotonic()
-
-
-def judge(chosen, jobs):
+def judge(chosen, jobs, records):
     """Yield (mutant, "killed", "survived" or "timed out"), `jobs` mutants at a time, as they end."""
     waiting, running = list(chosen), {}
     while waiting or running:
         while waiting and len(running) < jobs:
             mutant = waiting.pop(0)
-            running[mutant] = start(mutant)
-        for mutant, (child, folder, begin) in list(running.items()):
-            ended, state = os.waitpid(child, os.WNOHANG)
-            late = not ended and time.monotonic() - begin > LIMIT
-            if late:
-                os.killpg(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-            if ended or late:
+            source = (ROOT / "helpers" / f"{mutant.module}.py").read_text("utf-8")
+            tests = touching(records[mutant.module], source, mutant.line)
+            running[mutant] = start(mutant.module, mutant.source(), tests)
+        for mutant, one in list(running.items()):
+            outcome = ended(one)
+            if outcome:
                 del running[mutant]
-                shutil.rmtree(folder, ignore_errors=True)
-                yield mutant, "timed out" if late else "survived" if state == 0 else "killed"
+                yield mutant, outcome
         time.sleep(0.1)
 
 
-def _test_in_child(folder, names):
-    """Run pytest on the copy and leave with 0 where every test passed; never returns."""
-    code = 1
-    try:
-        os.setsid()
-        os.chdir(folder)
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 1)
-        os.dup2(sink, 2)
-        mirror = os.environ.get("COURSE_MIRROR") or str(ROOT.parent / "shared" / "data")
-        os.environ |= {"COURSE_MIRROR": mirror, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        sys.path[:] = [str(folder), *[path for path in sys.path if Path(path or ".").resolve() != ROOT]]
-        for loaded in [name for name in sys.modules if name.partition(".")[0] in ("helpers", "course")]:
-            del sys.modules[loaded]
-        import pytest
+def recorded(modules, jobs, folder):
+    """{module: {test: [seconds, lines]}} of the unchanged modules; exits where a test fails without a change.
 
-        files = [f"tests/helpers/test_{name}.py" for name in names]
-        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files])
-    finally:
-        os._exit(0 if code == 0 else 1)
+    What stands in the folder already is read where module and tests are what they were.
+    """
+    waiting, running, broken = list(modules), {}, []
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {module: folder / f"{module}-{_digest(module)}.json" for module in modules}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            module = waiting.pop(0)
+            if not places[module].exists():
+                text = (ROOT / "helpers" / f"{module}.py").read_text("utf-8")
+                tests = [f"tests/helpers/test_{name}.py" for name in TESTS[module]]
+                running[module] = start(module, text, tests, places[module])
+        for module, one in list(running.items()):
+            outcome = ended(one)
+            if outcome:
+                del running[module]
+                broken += [module] * (outcome != "survived")
+        time.sleep(0.1)
+    if broken:
+        for module in broken:
+            places[module].unlink(missing_ok=True)
+        sys.exit(f"mutate_helpers: tests of {', '.join(broken)} fail without any change")
+    return {module: json.loads(place.read_text()) for module, place in places.items()}
 
 
-def preload():
-    """Import what tests need, once, so that every fork has it."""
-    for name in ("captum.attr", "hypothesis", "pandas", "scipy.io", "sklearn.metrics", "torchvision.models",
-                 "zennit.composites", "pooch", "requests", "h5py"):
-        __import__(name)
+def _digest(module):
+    """A short digest of a module and its tests."""
+    files = [ROOT / "helpers" / f"{module}.py"]
+    files += [ROOT / "tests" / "helpers" / f"test_{name}.py" for name in TESTS[module]]
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def table(results):
@@ -254,14 +234,12 @@ def main():
     if not hasattr(os, "fork"):
         sys.exit("mutate_helpers: this system has no os.fork; run it on Linux or macOS")
     preload()
-    whole = [Mutant(module, 0, "", "", "") for module in arguments.modules]
-    broken = [mutant.module for mutant, outcome in judge(whole, arguments.jobs) if outcome != "survived"]
-    if broken:
-        sys.exit(f"mutate_helpers: tests of {', '.join(broken)} fail without any change")
+    records = recorded(arguments.modules, arguments.jobs, BUILD / "mutants")
     chosen = sample(arguments.modules, arguments.count, arguments.seed)
     equivalent = [mutant for mutant in chosen if (mutant.module, mutant.text, mutant.change) in EQUIVALENT]
     results = [(mutant, "equivalent") for mutant in equivalent]
-    for mutant, outcome in judge([mutant for mutant in chosen if mutant not in equivalent], arguments.jobs):
+    tried = [mutant for mutant in chosen if mutant not in equivalent]
+    for mutant, outcome in judge(tried, arguments.jobs, records):
         results.append((mutant, outcome))
         if outcome != "killed":
             print(f"{outcome}: {mutant}", flush=True)

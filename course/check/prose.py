@@ -48,12 +48,10 @@ def numbers(text):
 def supported(quote, available):
     """Whether a quoted number is a rounding of an available one: with its sign, in percent where said."""
     half = 0 if quote.named else 0.5001 * 10.0 ** -len(quote.text.partition(".")[2])
-    signed = quote.text[0] in "-+"
-    for printed in available:
-        for scale in (1, 100) if quote.percent else (1,):
-            if abs(printed * scale - quote.value) <= half:
-                return True
-            if not signed and abs(-printed * scale - quote.value) <= half:
+    value, signs = quote.value, (1,) if quote.text[0] in "-+" else (1, -1)
+    for scale in (1, 100) if quote.percent else (1,):
+        for sign in signs:
+            if any(abs(sign * printed * scale - value) <= half for printed in available):
                 return True
     return False
 
@@ -161,8 +159,8 @@ def likeness(quote, here, words):
     return beside, len(words & quote.stems), bool(words & quote.behind)
 
 
-def sources(book):
-    """[(cell, Quote, the cells that support it, the likeliest first)] of every quoted number.
+def sources(book, only=None):
+    """[(cell, Quote, the cells that support it, the likeliest first)] of every quoted number (only: in that cell).
 
     Likely is what is printed in the same section close above the text, then below it, then in the section
     before and in the first one, then what stands in code; and before all that, a line about the same words.
@@ -171,7 +169,7 @@ def sources(book):
     first, *others = sections(book)
     before = []
     for cells in (first, *others):
-        for cell in cells:
+        for cell in cells if only is None else [one for one in cells if one.id == only]:
             outside = cell in (book.cells[0], book.cells[-1])
             parts = (book.cells,) if outside else (cells, before, first)
             near = [facts.nearest(part, cell) for part in parts]
@@ -193,10 +191,10 @@ def unsupported(book):
     return [(cell.id, quote.text) for cell, quote, found in sources(book) if not found]
 
 
-def by_cell(book):
+def by_cell(book, only=None):
     """{cell's id: [(number, cells that support it)]}, the numbers in the order of the text."""
     found = {}
-    for cell, quote, cells in sources(book):
+    for cell, quote, cells in sources(book, only):
         found.setdefault(cell.id, []).append((quote.text, cells))
     return found
 
@@ -213,14 +211,18 @@ def tie(book):
 def untied(book):
     """[(cell id, what differs)] of the texts whose numbers are not those that were stored with them."""
     now = by_cell(book)
-    for cell in book.cells:
-        stored, here = cell.metadata.get("quotes", []), now.get(cell.id, [])
-        if [one.partition(" ")[0] for one in stored] != [text for text, _ in here]:
-            yield cell.id, f"quotes {' '.join(text for text, _ in here) or 'nothing'}, and {stored} is stored"
-            continue
-        for one, (text, found) in zip(stored, here, strict=True):
-            if found and one.partition(" ")[2] not in found:
-                yield cell.id, f"{text} is no longer what {one.partition(' ')[2]} says"
+    return [(cell.id, what) for cell in book.cells for what in differences(cell, now.get(cell.id, []))]
+
+
+def differences(cell, here):
+    """What differs between the numbers stored with a cell and [(number, cells that support it)]."""
+    stored = cell.metadata.get("quotes", [])
+    if [one.partition(" ")[0] for one in stored] != [text for text, _ in here]:
+        yield f"quotes {' '.join(text for text, _ in here) or 'nothing'}, and {stored} is stored"
+        return
+    for one, (text, found) in zip(stored, here, strict=True):
+        if found and one.partition(" ")[2] not in found:
+            yield f"{text} is no longer what {one.partition(' ')[2]} says"
 
 
 def main():

@@ -150,6 +150,8 @@ def plain_python(book):
             yield f"{cell.id}: a magic or shell line; papermill and nbval treat them differently: use Python"
         if cell.source.rstrip().endswith(";"):
             yield f"{cell.id}: ends with ';', which hides nothing under nbval; end with show(...)"
+        if re.search(r"\bclear_output\(|\bdisplay_id\s*=|\bupdate_display\(", cell.source):
+            yield f"{cell.id}: redraws an output, of which nbval sees the first state; show the last one once"
         if "NBVAL" in cell.source:
             yield f"{cell.id}: an nbval comment; use a tag"
         if re.search(r"^\s*(?:quit|exit|sys\.exit|os\._exit)\(", cell.source, re.MULTILINE):
@@ -299,6 +301,13 @@ def no_machine(book):
         yield f"the file holds {found[0]!r}, a path of one machine; take it out"
 
 
+def formulas(book):
+    for cell in (one for one in book.cells if one.cell_type == "markdown"):
+        for part in re.findall(r"\$\$.+?\$\$|\$[^$\n]+\$", cell.source, re.DOTALL):
+            if found := re.search(r"\\\\[a-zA-Z]{2,}", part):
+                yield f"{cell.id}: {found[0]!s} in a formula breaks the line; write {found[0][1:]}"
+
+
 def prose_held(book):
     for cell, number in prose.unsupported(book.notebook):
         yield f"{cell}: {number} stands in no checked output or code of its section; print it or drop it"
@@ -308,7 +317,7 @@ def prose_held(book):
 
 RULES = [valid, executed, clean_outputs, tagged, checked_says_something, plain_numbers, tolerances,
          parameters, metadata, says_its_data, plain_python, short_functions, figures, frame, exercises, tasks,
-         independent, skeleton, no_machine, prose_held]  # fmt: skip
+         independent, skeleton, no_machine, formulas, prose_held]  # fmt: skip
 
 
 def faults(path):

@@ -107,9 +107,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=budget)
 
 
+REDRAWN = ("clear_output", "update_display_data")  # nbval passes these over, so it would compare what is gone
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_setup(item):
-    """Wait for a kernel's messages in slices of a second and stop when it is dead."""
+    """Wait for a kernel's messages in slices of a second; stop when it is dead or an output is redrawn."""
     if not isinstance(item.parent, IPyNbFile) or hasattr(item.parent.kernel, "fails_when_dead"):
         return
     kernel, wait = item.parent.kernel, item.parent.kernel.get_message
@@ -119,7 +122,11 @@ def pytest_runtest_setup(item):
         while True:
             remaining = end - time.monotonic()
             try:
-                return wait(stream, timeout=max(0, min(1, remaining)))
+                message = wait(stream, timeout=max(0, min(1, remaining)))
+                kind = message["msg_type"]
+                if kind in REDRAWN:
+                    raise RuntimeError(f"{kind}: an output is redrawn; show its last state once")
+                return message
             except Empty:
                 if not kernel.is_alive():
                     raise RuntimeError("the kernel died while it ran this cell") from None

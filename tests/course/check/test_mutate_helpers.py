@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from course.check import mutate_helpers
+from course.check import mutant_runs, mutate_helpers
 from course.check.equivalent_mutants import EQUIVALENT
 
 SOURCE = '''"""Doc 1."""
@@ -67,3 +67,21 @@ def test_every_module_of_helpers_has_tests_that_answer_for_it():
     assert modules - {"__init__", "plots", "figures"} == set(mutate_helpers.TESTS)  # figures: make mutate
     for names in mutate_helpers.TESTS.values():
         assert all((mutate_helpers.ROOT / "tests" / "helpers" / f"test_{name}.py").exists() for name in names)
+
+
+def test_a_mutant_gets_the_tests_that_execute_its_statement_the_quickest_first():
+    source = "LIMIT = 3\n\n\ndef f(x):\n    y = (x +\n         1)\n    return y\n"
+    record = {"slow": [2.0, [5, 6, 7]], "quick": [0.1, [5, 7]], "other": [0.5, [9]]}
+    assert mutant_runs.touching(record, source, 6) == ["quick", "slow"]
+    assert mutant_runs.touching(record, source, 7) == ["quick", "slow"]
+    assert mutant_runs.touching(record, source, 1) == ["quick", "other", "slow"]  # executed by the import
+
+
+@pytest.mark.skipif(not hasattr(mutant_runs.os, "fork"), reason="no os.fork here")
+def test_a_changed_module_fails_its_tests_and_the_unchanged_one_passes(tmp_path, monkeypatch):
+    """The sources and their four seconds of tests stand for every module."""
+    monkeypatch.setattr(mutate_helpers, "TESTS", {"sources": ["sources"]})
+    records = mutate_helpers.recorded(["sources"], 1, tmp_path)
+    assert any(lines for _, lines in records["sources"].values())
+    chosen = [mutant for mutant in mutate_helpers.mutants("sources") if mutant.kind == "return"][:1]
+    assert [outcome for _, outcome in mutate_helpers.judge(chosen, 1, records)] == ["killed"]

@@ -8,6 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from course.run.execute import execute
+
 ROOT = Path(__file__).parents[3]
 
 def notebook(path, *cells):
@@ -92,3 +94,31 @@ def test_a_misspelt_tolerance_is_an_error_that_names_it(tmp_path, tolerance):
     assert code != 0
     assert "tolerance:" in output
     assert "is not allowed" in output
+
+
+CLEARED = "from IPython.display import clear_output\nprint('a')\nclear_output()\nprint('{}')"
+UPDATED = "shown = display('{}', display_id=True)\nshown.update('{}')"
+
+
+@pytest.mark.parametrize("source", [CLEARED.format("b"), UPDATED.format("a", "b"), UPDATED.format("b", "c")])
+def test_a_redrawn_output_never_passes_by_accident(tmp_path, source):
+    """Papermill stores the last state; nbval alone sees the first, and would pass where that is stored."""
+    write, target = notebook(tmp_path / "drawn.ipynb", (source, "", {})), tmp_path / "executed.ipynb"
+    executed, record = execute(write, target, {})
+    last = {"text": "", **executed.cells[0].outputs[-1]}
+    assert len(executed.cells[0].outputs) == 1
+    assert record["status"] == "passed"
+    assert last["text"] + last.get("data", {}).get("text/plain", "") in ("b\n", "'b'", "'c'")
+    for stored in (executed, first_state(executed)):
+        nbformat.write(stored, target)
+        code, outcomes, output = nbval(target)
+        assert (code, outcomes) == (1, "F"), output
+        assert "an output is redrawn; show its last state once" in output
+
+
+def first_state(executed):
+    """The notebook as it would be stored by a tool that knows no updates."""
+    for output in executed.cells[0].outputs:
+        if "data" in output:
+            output.data["text/plain"] = "'b'"
+    return executed
