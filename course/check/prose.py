@@ -160,7 +160,7 @@ def likeness(quote, here, words):
 
 
 def sources(book, only=None):
-    """[(cell, Quote, the cells that support it, the likeliest first)] of every quoted number (only: in that cell).
+    """[(cell, Quote, cells that support it, the likeliest first)] of every quoted number, or of one cell's.
 
     Likely is what is printed in the same section close above the text, then below it, then in the section
     before and in the first one, then what stands in code; and before all that, a line about the same words.
