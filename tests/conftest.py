@@ -1,0 +1,48 @@
+"""No file of tests leaves anything to the next one in the process that they share: the guilty one fails."""
+
+import os
+import sys
+
+import pytest
+
+
+def shared():
+    """What all tests in this process share, as far as a test may change it."""
+    found = {
+        f"environment: {name}": text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"
+    }
+    found |= {"folder": os.getcwd(), "import path": list(sys.path)}
+    if plt := sys.modules.get("matplotlib.pyplot"):
+        found |= dict.fromkeys((f"figure {number}" for number in plt.get_fignums()), True)
+    if torch := sys.modules.get("torch"):
+        found |= {"torch: grad": torch.is_grad_enabled(), "torch: dtype": torch.get_default_dtype()}
+        found |= {"torch: threads": torch.get_num_threads()}
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind():
+    before = shared()
+    yield
+    after = shared()
+    new = {name for name in after.keys() - before.keys() if not name.startswith("torch")}  # just imported
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert not new | changed, f"left behind by this file of tests: {', '.join(sorted(new | changed))}"
+
+
+@pytest.fixture
+def put_back():
+    """For tests that run a lesson's cells or a library that changes what all share."""
+    environment, folder, path = dict(os.environ), os.getcwd(), list(sys.path)
+    torch = sys.modules.get("torch")
+    threads = torch and torch.get_num_threads()
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.path[:] = path
+    if plt := sys.modules.get("matplotlib.pyplot"):
+        plt.close("all")
+    if torch:
+        torch.set_num_threads(threads)
+        torch.set_grad_enabled(True)
