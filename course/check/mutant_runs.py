@@ -64,6 +64,25 @@ def ended(running):
     return "timed out" if late else "survived" if state == 0 else "killed"
 
 
+def side_by_side(waiting, begin, jobs):
+    """Yield (what, its outcome) for what `begin` starts, `jobs` at a time; stops them when it is stopped."""
+    waiting, running = list(waiting), {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                one = waiting.pop(0)
+                running[one] = begin(one)
+            for one, started in list(running.items()):
+                if outcome := ended(started):
+                    del running[one]
+                    yield one, outcome
+            time.sleep(0.1)
+    finally:
+        for child, folder, _ in running.values():
+            os.killpg(child, signal.SIGKILL)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class Recorder:
     """A pytest plug-in: the seconds of each test, and its name as the context of coverage."""
 

@@ -4,8 +4,9 @@
     python -m course.check.mutate_helpers --modules heatmaps --count 40 --seed 3
 
 Prints a table and every mutant that survived. The exit code is 1 where fewer than 95 % were killed, those of
-EQUIVALENT, which change nothing or speed alone, left out. Nothing in the checkout is changed: each mutant
-is a copy in a temporary folder. Needs os.fork, which Windows lacks; the tests themselves run there.
+EQUIVALENT, which change nothing or speed alone, left out. Outcomes are kept in build/mutants, so a run that
+was stopped goes on. Nothing in the checkout is changed: each mutant is a copy in a temporary folder. Needs
+os.fork, which Windows lacks; the tests themselves run there.
 """
 
 import argparse
@@ -15,13 +16,14 @@ import hashlib
 import json
 import os
 import random
+import signal
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 from course.check.equivalent_mutants import ANY_VALUE, EQUIVALENT, SPEED_ALONE
-from course.check.mutant_runs import ROOT, ended, preload, start, touching
+from course.check.mutant_runs import ROOT, preload, side_by_side, start, touching
 from course.notebooks import BUILD
 
 TESTS = {  # module: the test files that answer for it, the quickest first
@@ -158,19 +160,13 @@ def sample(modules, count, seed):
 
 def judge(chosen, jobs, records):
     """Yield (mutant, "killed", "survived" or "timed out"), `jobs` mutants at a time, as they end."""
-    waiting, running = list(chosen), {}
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            mutant = waiting.pop(0)
-            source = (ROOT / "helpers" / f"{mutant.module}.py").read_text("utf-8")
-            tests = touching(records[mutant.module], source, mutant.line)
-            running[mutant] = start(mutant.module, mutant.source(), tests)
-        for mutant, one in list(running.items()):
-            outcome = ended(one)
-            if outcome:
-                del running[mutant]
-                yield mutant, outcome
-        time.sleep(0.1)
+
+    def begin(mutant):
+        source = (ROOT / "helpers" / f"{mutant.module}.py").read_text("utf-8")
+        tests = touching(records[mutant.module], source, mutant.line)
+        return start(mutant.module, mutant.source(), tests)
+
+    yield from side_by_side(chosen, begin, jobs)
 
 
 def recorded(modules, jobs, folder):
@@ -178,22 +174,17 @@ def recorded(modules, jobs, folder):
 
     What stands in the folder already is read where module and tests are what they were.
     """
-    waiting, running, broken = list(modules), {}, []
     folder.mkdir(parents=True, exist_ok=True)
     places = {module: folder / f"{module}-{_digest(module)}.json" for module in modules}
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            module = waiting.pop(0)
-            if not places[module].exists():
-                text = (ROOT / "helpers" / f"{module}.py").read_text("utf-8")
-                tests = [f"tests/helpers/test_{name}.py" for name in TESTS[module]]
-                running[module] = start(module, text, tests, places[module])
-        for module, one in list(running.items()):
-            outcome = ended(one)
-            if outcome:
-                del running[module]
-                broken += [module] * (outcome != "survived")
-        time.sleep(0.1)
+
+    def begin(module):
+        text = (ROOT / "helpers" / f"{module}.py").read_text("utf-8")
+        tests = [f"tests/helpers/test_{name}.py" for name in TESTS[module]]
+        return start(module, text, tests, places[module])
+
+    missing = [module for module in modules if not places[module].exists()]
+    outcomes = list(side_by_side(missing, begin, jobs))
+    broken = [module for module, outcome in outcomes if outcome != "survived"]
     if broken:
         for module in broken:
             places[module].unlink(missing_ok=True)
@@ -201,6 +192,23 @@ def recorded(modules, jobs, folder):
     return {module: json.loads(place.read_text()) for module, place in places.items()}
 
 
+class Kept:
+    """The outcomes of earlier mutants, as long as module and tests are what they were."""
+
+    def __init__(self, folder):
+        self.file = folder / "outcomes.txt"
+        lines = self.file.read_text("utf-8").splitlines() if self.file.exists() else []
+        self.known = dict(line.split("\t", 1)[::-1] for line in lines)
+
+    def __getitem__(self, mutant):
+        return self.known.get(f"{_digest(mutant.module)} {mutant.place} {mutant}")
+
+    def add(self, mutant, outcome):
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(f"{outcome}\t{_digest(mutant.module)} {mutant.place} {mutant}\n")
+
+
+@lru_cache(None)
 def _digest(module):
     """A short digest of a module and its tests."""
     files = [ROOT / "helpers" / f"{module}.py"]
@@ -234,15 +242,20 @@ def main():
     if not hasattr(os, "fork"):
         sys.exit("mutate_helpers: this system has no os.fork; run it on Linux or macOS")
     preload()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no test goes on alone
     records = recorded(arguments.modules, arguments.jobs, BUILD / "mutants")
     chosen = sample(arguments.modules, arguments.count, arguments.seed)
     equivalent = [mutant for mutant in chosen if (mutant.module, mutant.text, mutant.change) in EQUIVALENT]
     results = [(mutant, "equivalent") for mutant in equivalent]
-    tried = [mutant for mutant in chosen if mutant not in equivalent]
+    kept = Kept(BUILD / "mutants")
+    results += [(mutant, kept[mutant]) for mutant in chosen if kept[mutant]]
+    tried = [mutant for mutant in chosen if mutant not in equivalent and not kept[mutant]]
     for mutant, outcome in judge(tried, arguments.jobs, records):
+        kept.add(mutant, outcome)
         results.append((mutant, outcome))
-        if outcome != "killed":
-            print(f"{outcome}: {mutant}", flush=True)
+    for mutant, outcome in results:
+        if outcome in ("survived", "timed out"):
+            print(f"{outcome}: {mutant}")
     text, share = table(results)
     print(text)
     sys.exit(share < 95)
