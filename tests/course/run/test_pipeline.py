@@ -120,6 +120,17 @@ def test_a_failing_cell_is_reported_and_leaves_no_result(tmp_path, source, messa
     assert message in run["message"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="TMPDIR means nothing there")
+def test_a_long_folder_for_temporary_files_is_no_obstacle(tmp_path):
+    """The path of a kernel's socket has 107 characters at most."""
+    long = tmp_path / ("t" * 150)
+    long.mkdir()
+    path, target = write(tmp_path / "11_good.ipynb", GOOD), tmp_path / "build" / "11_good.ipynb"
+    result = execute(path, target, TMPDIR=str(long))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert nbformat.read(target, 4).metadata["run"]["status"] == "passed"
+
+
 def test_refresh_stores_outputs_and_nothing_of_papermill(tmp_path):
     path = write(tmp_path / "11_good.ipynb", GOOD)
     before = nbformat.read(path, 4)
