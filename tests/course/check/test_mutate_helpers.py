@@ -79,9 +79,25 @@ def test_a_mutant_gets_the_tests_that_execute_its_statement_the_quickest_first()
 
 @pytest.mark.skipif(not hasattr(mutant_runs.os, "fork"), reason="no os.fork here")
 def test_a_changed_module_fails_its_tests_and_the_unchanged_one_passes(tmp_path, monkeypatch):
-    """The sources and their four seconds of tests stand for every module."""
-    monkeypatch.setattr(mutate_helpers, "TESTS", {"sources": ["sources"]})
-    records = mutate_helpers.recorded(["sources"], 1, tmp_path)
-    assert any(lines for _, lines in records["sources"].values())
-    chosen = [mutant for mutant in mutate_helpers.mutants("sources") if mutant.kind == "return"][:1]
-    assert [outcome for _, outcome in mutate_helpers.judge(chosen, 1, records)] == ["killed"]
+    """A checkout of one module with two tests stands for the course's."""
+    root = tmp_path / "checkout"
+    for name in ("helpers", "tests/helpers", "course", "data", "notebooks"):
+        (root / name).mkdir(parents=True)
+    (root / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    (root / "helpers" / "__init__.py").write_text("")
+    code = "def f(x):\n    return x + 1\n\n\ndef g(x):\n    return x * 1\n"
+    (root / "helpers" / "some.py").write_text(code)
+    tests = "import helpers.some as some\n\n\ndef test_f():\n    assert some.f(1) == 2\n\n\n"
+    (root / "tests" / "helpers" / "test_some.py").write_text(tests + "def test_g():\n    some.g(0)\n")
+    for module in (mutant_runs, mutate_helpers):
+        monkeypatch.setattr(module, "ROOT", root)
+    monkeypatch.setattr(mutate_helpers, "TESTS", {"some": ["some"]})
+    records = mutate_helpers.recorded(["some"], 1, tmp_path)
+    assert {test.split("::")[1]: lines for test, (_, lines) in records["some"].items()} == {
+        "test_f": [2], "test_g": [6]}  # fmt: skip
+    chosen = [mutant for mutant in mutate_helpers.mutants("some") if mutant.kind == "arithmetic"]
+    outcomes = {mutant.line: outcome for mutant, outcome in mutate_helpers.judge(chosen, 1, records)}
+    assert outcomes == {2: "killed", 6: "survived"}
+    kept = mutate_helpers.Kept(tmp_path)
+    kept.add(chosen[0], "killed")
+    assert [mutate_helpers.Kept(tmp_path)[mutant] for mutant in chosen] == ["killed", None]
