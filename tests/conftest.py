@@ -3,7 +3,9 @@
 import os
 import sys
 
+import matplotlib.pyplot as plt
 import pytest
+import torch
 
 
 def shared():
@@ -12,11 +14,9 @@ def shared():
         f"environment: {name}": text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"
     }
     found |= {"folder": os.getcwd(), "import path": list(sys.path)}
-    if plt := sys.modules.get("matplotlib.pyplot"):
-        found |= dict.fromkeys((f"figure {number}" for number in plt.get_fignums()), True)
-    if torch := sys.modules.get("torch"):
-        found |= {"torch: grad": torch.is_grad_enabled(), "torch: dtype": torch.get_default_dtype()}
-        found |= {"torch: threads": torch.get_num_threads()}
+    found |= dict.fromkeys((f"figure {number}" for number in plt.get_fignums()), True)
+    found |= {"torch: grad": torch.is_grad_enabled(), "torch: dtype": torch.get_default_dtype()}
+    found |= {"torch: threads": torch.get_num_threads()}
     return found
 
 
@@ -25,24 +25,20 @@ def nothing_left_behind():
     before = shared()
     yield
     after = shared()
-    new = {name for name in after.keys() - before.keys() if not name.startswith("torch")}  # just imported
-    changed = {name for name in before if before[name] != after.get(name)}
-    assert not new | changed, f"left behind by this file of tests: {', '.join(sorted(new | changed))}"
+    left = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    assert not left, f"left behind by this file of tests: {', '.join(left)}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def put_back():
     """For tests that run a lesson's cells or a library that changes what all share."""
     environment, folder, path = dict(os.environ), os.getcwd(), list(sys.path)
-    torch = sys.modules.get("torch")
-    threads = torch and torch.get_num_threads()
+    threads = torch.get_num_threads()
     yield
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     sys.path[:] = path
-    if plt := sys.modules.get("matplotlib.pyplot"):
-        plt.close("all")
-    if torch:
-        torch.set_num_threads(threads)
-        torch.set_grad_enabled(True)
+    plt.close("all")
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(True)

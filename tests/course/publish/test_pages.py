@@ -20,6 +20,8 @@ from course.notebooks import NOTEBOOKS, ROOT, all_notebooks, find
 from course.publish import copies, links, pages, site
 from course.publish.pages import Hosting, PageError
 
+pytestmark = pytest.mark.usefixtures("put_back")  # Sphinx adds to the import path
+
 
 @pytest.fixture
 def broken(tmp_path, monkeypatch):
