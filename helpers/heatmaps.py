@@ -6,7 +6,7 @@ Every function raises ValueError where the direction does not fit the features o
 
 import warnings
 from functools import partial
-from itertools import chain, product
+from itertools import accumulate, chain, islice, product
 
 import numpy as np
 import torch
@@ -95,19 +95,27 @@ def _summed_gradient(network, direction, points, weights, batch):
 def smooth_grad(network, direction, images, samples=25, noise=0.15, seed=0, batch=BATCH):
     """Squared norm of the gradient averaged over noisy copies. Smilkov et al., arXiv:1706.03825.
 
-    noise: standard deviation as a share of the range of each image; equal seeds give equal heatmaps.
+    samples: number of copies; several in rising order give a heatmap for each, (k, n, h, w) or (k, h, w), and
+    cost as much as the largest. noise: standard deviation as a share of the range of each image; equal seeds
+    give equal heatmaps.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, counts = torch.Generator().manual_seed(seed), np.atleast_1d(samples).tolist()
+    steps = np.diff([0, *counts]).tolist()
+    if min(steps) < 1:
+        raise ValueError(f"samples: {samples} is not allowed; give a number from 1 on, or several, rising")
 
     def smooth(network, direction, x):
         spread = noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
         jitter = (torch.randn(x.shape, generator=generator).to(x, memory_format=torch.channels_last)
-                  for _ in range(samples))
+                  for _ in range(counts[-1]))
         noisy = (x + spread * values for values in jitter)
-        mean = _summed_gradient(network, direction, noisy, torch.ones(samples).double() / samples, batch)
-        return mean.square().sum(1)
+        sums = [_summed_gradient(network, direction, islice(noisy, step), torch.ones(step).double(), batch)
+                for step in steps]
+        return torch.stack([(total / count).square().sum(1)
+                            for total, count in zip(accumulate(sums), counts, strict=True)], dim=1)
 
-    return _explain(smooth, network, direction, images, batch)
+    maps = _explain(smooth, network, direction, images, batch).movedim(-3, 0)
+    return maps if np.ndim(samples) else maps[0]
 
 
 def integrated_gradients(network, direction, images, steps=32, baseline=0.0, batch=BATCH):

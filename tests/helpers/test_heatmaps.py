@@ -94,6 +94,19 @@ def test_smooth_grad_averages_gradients_of_noisy_copies(case):
     assert not torch.equal(found, other)
 
 
+@pytest.mark.parametrize("single", [True, False])
+def test_several_numbers_of_copies_are_means_of_the_same_copies(single):
+    network, images = small(), pictures(1)
+    images = images[0] if single else images
+    direction = direction_for(network, pictures(1))
+    found = heatmaps.smooth_grad(network, direction, images, samples=(1, 3, 4), seed=5)
+    expected = [heatmaps.smooth_grad(network, direction, images, samples, seed=5) for samples in (1, 3, 4)]
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-9, atol=0)
+    for samples in (0, (4, 4), (8, 2)):
+        with pytest.raises(ValueError, match=r"^samples: .* a number from 1 on, or several, rising"):
+            heatmaps.smooth_grad(network, direction, images, samples)
+
+
 def test_noise_of_smooth_grad_is_a_share_of_the_range_of_each_image():
     class Squares(nn.Module):
         """g = sum x^2, so that the averaged gradient is 2 (x + mean noise) and shows the noise itself."""
