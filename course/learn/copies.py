@@ -5,6 +5,7 @@ say which exercise they belong to.
 """
 
 import copy
+from textwrap import indent
 
 import nbformat
 
@@ -20,16 +21,24 @@ RULES = """\
 - Your functions are also called with inputs that you do not see here (hidden checks).
 
 Words and symbols: [glossary](../glossary.md). Works that are cited: [references](../references.md)."""
-START = """\
+LOST = """\
+print("This kernel has no course beside the notebook, or lacks its libraries. In its folder type\\n"
+      "    make learn        or        python -m course learn\\n"
+      "and take the kernel of that JupyterLab: menu Kernel, Change Kernel, Python 3 (ipykernel)")"""
+START = f"""\
 try:
     from course.learn.self_check import self_check
 except ImportError:
     def self_check(*_):
-        print("This kernel has no course beside the notebook: start JupyterLab in the course's folder with\\n"
-              "    make learn        or        python -m course learn\\n"
-              "and take its kernel: menu Kernel, Change Kernel, Python 3 (ipykernel)")
+{indent(LOST, " " * 8)}
 
     self_check()  # now, before a missing library ends the next cell"""
+# of a lesson without exercises, which runs without `course` too
+START_ALONE = f"""\
+from importlib.util import find_spec
+
+if not all(map(find_spec, ("helpers", "matplotlib", "numpy", "scipy", "torch"))):
+{indent(LOST, " " * 4)}"""
 CHECK = 'self_check("{}")  # after a restart: menu Run, Run All Above Selected Cell'
 WANTED = "What the next cell should print:\n\n```text\n{text}\n```"
 
@@ -43,7 +52,8 @@ def equipped(book):
     cells = [cell for cell in result.cells if TAG not in contract.tags(cell)]
     exercises = {exercise.id: exercise for exercise in contract.exercises(book)}
     last = {exercise.checks[-1].cell: name for name, exercise in exercises.items() if exercise.checks}
-    result.cells = cells[:1] + ([text("rules", RULES), code("start", START)] if exercises else [])
+    begin = [text("rules", RULES), code("start", START)] if exercises else [code("start", START_ALONE)]
+    result.cells = cells[:1] + begin
     for cell in cells[1:]:
         if "for" in contract.course(cell):
             result.cells.append(text(f"wanted-{cell.id}", wanted(cell)))

@@ -8,6 +8,7 @@ the notebook is changed.
 import contextlib
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from IPython import get_ipython
@@ -18,6 +19,10 @@ from course.learn import history, verdict
 from course.learn.judge import SECONDS, judged
 from course.learn.odd import Saved
 from course.learn.work import Unreadable, pristine, read, record_folder, remember, remembered, solutions
+
+# a kernel of another environment finds the course by PYTHONPATH too, but not what every lesson needs
+if missing := [name for name in ("matplotlib", "numpy", "scipy", "torch") if find_spec(name) is None]:
+    raise ImportError(f"this kernel lacks {', '.join(missing)}")
 
 BEGUN = """\
 {exercise}: checking ... If this line stays for more than {seconds} seconds, your code hangs in a library: \

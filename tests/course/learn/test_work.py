@@ -9,6 +9,8 @@ import pytest
 from course import contract
 from course.grade import release
 from course.learn import start, work
+from course.learn.copies import equipped
+from course.notebooks import ROOT, find
 from tests.course.learn.conftest import NAME, answer_in, change, commit
 from tests.course.test_contract import example
 
@@ -222,3 +224,21 @@ def test_a_check_shows_what_a_student_printed_and_nothing_before(source, tmp_pat
     assert (own.outputs, own.execution_count) == ([], None)
     assert contract.printed(kept) == contract.printed(handed_out) == "6\n"
     assert release.release([source], tmp_path / "work", safe=True)[0] == {NAME: "unchanged"}
+
+
+@pytest.mark.parametrize("lesson", ["with exercises", "without"])
+@pytest.mark.parametrize("lacking", ["matplotlib", "torch", "course", "helpers", "nothing"])
+def test_a_copy_in_the_wrong_kernel_says_so_before_its_imports_fail(source, lesson, lacking):
+    """PYTHONPATH lets any kernel find the course; a lesson without exercises needs `helpers` of it alone."""
+    book = nbformat.read(source if lesson == "with exercises" else find("41"), 4)
+    copy = equipped(contract.student_copy(book))
+    first = next(cell for cell in copy.cells if cell.cell_type == "code")
+    assert first.id == "start"
+    script = f"import sys\nsys.modules[{lacking!r}] = None\n{first.source}"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert (result.returncode, result.stderr) == (0, "")
+    if lacking in ("nothing", "helpers" if lesson == "with exercises" else "course"):
+        assert result.stdout == ""
+    else:
+        assert "has no course beside the notebook, or lacks its libraries. In its folder" in result.stdout
+        assert "menu Kernel, Change Kernel" in result.stdout
