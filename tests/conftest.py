@@ -10,9 +10,8 @@ import torch
 
 def shared():
     """What all tests in this process share, as far as a test may change it."""
-    found = {
-        f"environment: {name}": text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"
-    }
+    free = "PYTEST_CURRENT_TEST", "KMP_"  # the second: by the import of scikit-learn
+    found = {f"environment: {name}": text for name, text in os.environ.items() if not name.startswith(free)}
     found |= {"folder": os.getcwd(), "import path": list(sys.path)}
     found |= dict.fromkeys((f"figure {number}" for number in plt.get_fignums()), True)
     found |= {"torch: grad": torch.is_grad_enabled(), "torch: dtype": torch.get_default_dtype()}
