@@ -25,6 +25,8 @@ LIMITS = {"seconds": 60, "run_seconds": 900}
 NUMBERS = [path.name[:2] for path in lessons()]
 if os.environ.get("FORMS") != "all":
     NUMBERS = NUMBERS[date.today().isocalendar().week % 3 :: 3]
+# both tests of one lesson come one after the other, so that its processes are started once
+each_lesson = pytest.mark.parametrize("number", NUMBERS, scope="module")
 EACH = """
 def _each(value, change):
     if isinstance(value, (dict, set)):  # has no other form
@@ -82,7 +84,7 @@ def graded(number, change):
     return {row["exercise"]: row for row in result["exercises"]}
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@each_lesson
 def test_a_right_answer_counts_in_every_form(number):
     for form, change in DISGUISES.items():
         rows = graded(number, lambda source, names: "\n".join([
@@ -108,7 +110,7 @@ def test_in_the_students_notebook_the_same_forms_count(number, put_back):
             assert found["outcome"] == contract.CORRECT, (step["exercise"], form, found["checks"])
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@each_lesson
 def test_an_answer_without_content_earns_nothing(number):
     for form, value in (NOTHING | GUESSES).items():
         rows = graded(number, lambda source, names: "\n".join(

@@ -16,7 +16,8 @@ from tests.course.grade.wrong import rounds, wrong_answers
 
 LIMITS = {"seconds": 120, "run_seconds": 900}
 NUMBERS = [path.name[:2] for path in lessons()]
-ROUNDS = [(number, place) for number in NUMBERS for place in range(len(rounds(number)))]
+# all tests of one lesson come one after another, so that its processes are started once
+each_lesson = pytest.mark.parametrize("number", NUMBERS, scope="module")
 
 
 def grade(number, answers):
@@ -32,7 +33,7 @@ def grade(number, answers):
     return {row["exercise"]: row for row in result["exercises"]}
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@each_lesson
 def test_the_reference_earns_everything_through_the_slice(number):
     reference = nbformat.read(find_checked(number), 4)
     for exercise, row in grade(number, {one.id: one.source for one in contract.exercises(reference)}).items():
@@ -40,13 +41,13 @@ def test_the_reference_earns_everything_through_the_slice(number):
         assert row["points"] == row["possible"]
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@each_lesson
 def test_stubs_earn_nothing(number):
     for row in grade(number, {}).values():
         assert (row["points"], row["outcome"]) == (0, "not attempted")
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@each_lesson
 def test_the_checks_of_an_exercise_need_nothing_of_another(number):
     """A student may answer one exercise alone, and then the cells of the others do not run."""
     reference = nbformat.read(find_checked(number), 4)
@@ -63,28 +64,29 @@ def test_the_checks_of_an_exercise_need_nothing_of_another(number):
                 assert not (names[cell.id].loads & theirs) - known, f"{cell.id} needs another exercise"
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@each_lesson
 def test_every_exercise_has_two_wrong_answers(number):
     known = [answer.exercise for answer in wrong_answers(number)]
     for exercise in contract.exercises(nbformat.read(find_checked(number), 4)):
         assert known.count(exercise.id) >= 2, f"{exercise.id}: add to wrong_answers/{number}.txt"
 
 
-@pytest.mark.parametrize(("number", "place"), ROUNDS)
-def test_wrong_answers_earn_what_they_deserve(number, place):
-    messages = {
-        check.cell: check.message
-        for exercise in contract.exercises(nbformat.read(find_checked(number), 4))
-        for check in exercise.checks
-    }
-    chosen = rounds(number)[place]
-    rows = grade(number, {answer.exercise: answer.source for answer in chosen})
-    for answer in chosen:
-        row = rows[answer.exercise]
-        earned = tuple(check["points"] for check in row["checks"])
-        if find_checked(number).is_relative_to(NOTEBOOKS):  # the sample may be kinder to a mistake
-            assert earned == answer.points, (answer.exercise, answer.why, row["checks"])
-        assert row["outcome"] == ("partly" if any(earned) else "incorrect")
-        for check in row["checks"]:
-            assert check["message"] == ("" if check["passed"] else messages[check["check"]])
-            assert not (check["hidden"] and (check["got"] or check["expected"]))
+@each_lesson
+def test_wrong_answers_earn_what_they_deserve(number):
+    for chosen in rounds(number):
+        rows = grade(number, {answer.exercise: answer.source for answer in chosen})
+        for answer in chosen:
+            earns_what_it_deserves(answer, rows[answer.exercise], number)
+
+
+def earns_what_it_deserves(answer, row, number):
+    """Assert that a wrong answer's row has the points, the outcome and the messages that it should have."""
+    exercises = contract.exercises(nbformat.read(find_checked(number), 4))
+    messages = {check.cell: check.message for exercise in exercises for check in exercise.checks}
+    earned = tuple(check["points"] for check in row["checks"])
+    if find_checked(number).is_relative_to(NOTEBOOKS):  # the sample may be kinder to a mistake
+        assert earned == answer.points, (answer.exercise, answer.why, row["checks"])
+    assert row["outcome"] == ("partly" if any(earned) else "incorrect")
+    for check in row["checks"]:
+        assert check["message"] == ("" if check["passed"] else messages[check["check"]])
+        assert not (check["hidden"] and (check["got"] or check["expected"]))
