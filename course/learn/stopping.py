@@ -50,8 +50,12 @@ def within(seconds, work):
 
     def late(number, frame):
         nonlocal pause
-        if back or (frame and frame.f_code is within.__code__):
+        if back:
             return  # the work has ended already
+        if frame and frame.f_code is within.__code__:
+            return timer.set(
+                SOONEST
+            )  # it has not begun, or is just ending: raised here, nothing would be put back
         if time.monotonic() < end:
             raise KeyboardInterrupt  # where the timer is a thread, a person's interrupt comes here as well
         timer.set(pause)
@@ -59,8 +63,8 @@ def within(seconds, work):
         raise OutOfTime
 
     before = signal.signal(timer.number, late)
-    timer.set(max(seconds, SOONEST))
     try:
+        timer.set(max(seconds, SOONEST))
         return work()
     finally:
         back = True

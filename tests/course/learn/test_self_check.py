@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from course import contract
-from course.learn import judge, odd, self_check, verdict, work
+from course.learn import judge, odd, self_check, stopping, verdict, work
 from course.learn.copies import equipped
 from course.notebooks import all_notebooks, find
 from tests.course.learn.conftest import RIGHT, code
@@ -141,6 +141,20 @@ def test_an_endless_loop_is_stopped(book, monkeypatch):
         assert text.count("is there a loop that does not end?") == 1, body
         assert found["outcome"] == "incorrect"
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_loop_that_begins_when_its_time_is_over_is_stopped_as_well():
+    """The signal may come at any place, also before the work has begun."""
+
+    def endless():
+        while True:
+            pass
+
+    before = signal.getsignal(signal.SIGALRM)
+    for _ in range(2000):
+        with pytest.raises(stopping.OutOfTime):
+            stopping.within(0, endless)
+        assert signal.getsignal(signal.SIGALRM) is before
 
 
 def test_all_checks_of_an_exercise_share_one_time(book, monkeypatch):
