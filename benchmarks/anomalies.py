@@ -50,6 +50,8 @@ def run(sizes=(440, 10_000, 100_000)):
             if n <= largest:
                 function(X[:100])  # imports and thread pools do not count
                 taken[name] = fastest(function, X, repeats)
-        rows += [{"n": n, "name": name, "seconds": round(time, 4), "ratio": round(time / taken[LOF], 2)}
-                 for name, time in taken.items()]
+        rows += [
+            {"n": n, "name": name, "seconds": round(time, 4), "ratio": round(time / taken[LOF], 2)}
+            for name, time in taken.items()
+        ]
     return rows

@@ -50,10 +50,17 @@ def run():
         ours = rate(lambda x, f=method: f(network, direction, x), x, repeats)
         captum, captum_default = rate(same[name], last, repeats), rate(default[name], x, repeats)
         zennit = rate(zennit_gamma(network, direction), last) if name == "LRP-gamma" else float("nan")
-        rows.append({"method": name, "ours/s": round(ours, 2), "captum/s": round(captum, 2),
-                     "zennit/s": round(zennit, 2), "ratio": round(ours / np.nanmax([captum, zennit]), 1),
-                     "captum default layout/s": round(captum_default, 2),
-                     "its ratio": round(ours / captum_default, 1)})
+        rows.append(
+            {
+                "method": name,
+                "ours/s": round(ours, 2),
+                "captum/s": round(captum, 2),
+                "zennit/s": round(zennit, 2),
+                "ratio": round(ours / np.nanmax([captum, zennit]), 1),
+                "captum default layout/s": round(captum_default, 2),
+                "its ratio": round(ours / captum_default, 1),
+            }
+        )
     return rows
 
 
@@ -73,12 +80,15 @@ def captum_methods(network, direction):
     return {
         "sensitivity": lambda x: gradient.attribute(x.requires_grad_(), abs=False),
         "gradient x input": lambda x: captum.attr.InputXGradient(score).attribute(x.requires_grad_()),
-        "SmoothGrad": lambda x: noisy.attribute(x.requires_grad_(), nt_samples=SAMPLES,
-                                                nt_samples_batch_size=1, stdevs=20.0, abs=False),
+        "SmoothGrad": lambda x: noisy.attribute(
+            x.requires_grad_(), nt_samples=SAMPLES, nt_samples_batch_size=1, stdevs=20.0, abs=False
+        ),
         "integrated gradients": lambda x: captum.attr.IntegratedGradients(score).attribute(
-            x, n_steps=STEPS, internal_batch_size=BATCH),
+            x, n_steps=STEPS, internal_batch_size=BATCH
+        ),
         "occlusion": lambda x: captum.attr.Occlusion(score).attribute(
-            x, sliding_window_shapes=(3, PATCH, PATCH), strides=(3, PATCH, PATCH)),
+            x, sliding_window_shapes=(3, PATCH, PATCH), strides=(3, PATCH, PATCH)
+        ),
         "LRP-gamma": lambda x: lrp.attribute(x, target=(0, 0, 0)),
     }
 
@@ -89,8 +99,9 @@ def zennit_gamma(network, direction):
     import zennit.rules
     from torch import nn
 
-    composite = zennit.composites.LayerMapComposite([(nn.Conv2d, zennit.rules.Gamma(0.25)),
-                                                     (nn.ReLU, zennit.rules.Pass())])
+    composite = zennit.composites.LayerMapComposite(
+        [(nn.Conv2d, zennit.rules.Gamma(0.25)), (nn.ReLU, zennit.rules.Pass())]
+    )
 
     def relevance(x):
         with composite.context(network) as modified:

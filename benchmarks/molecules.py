@@ -21,8 +21,12 @@ def fold_errors(X, t, folds, lam):
     """Return the MAE on each fold of ridge fitted on the others."""
     S, s = molecules.fold_moments(X, t, folds)
     total, sum_s = S.sum(axis=0), s.sum(axis=0)
-    return np.array([np.abs(X[f] @ molecules.ridge(total - S[k], sum_s - s[k], lam) - t[f]).mean()
-                     for k, f in enumerate(folds)])
+    return np.array(
+        [
+            np.abs(X[f] @ molecules.ridge(total - S[k], sum_s - s[k], lam) - t[f]).mean()
+            for k, f in enumerate(folds)
+        ]
+    )
 
 
 def run():
@@ -40,8 +44,9 @@ def run():
     counts = molecules.composition(qm7.charges).astype(float)
     F, seconds = timed(lambda: molecules.pair_features(qm7, np.linspace(0.5, 8, 100), 0.1))
     add("pair features, 15 x 100", seconds, f"{F.nbytes / 1e6:.0f} MB")
-    triples, seconds = timed(lambda: molecules.triple_features(qm7, np.linspace(-1, 1, 9),
-                                                               np.linspace(1.8, 6, 8), 6.0))
+    triples, seconds = timed(
+        lambda: molecules.triple_features(qm7, np.linspace(-1, 1, 9), np.linspace(1.8, 6, 8), 6.0)
+    )
     add("triple features, 75 x 9 x 8", seconds, f"{triples.nbytes / 1e6:.0f} MB")
     del triples
     with_offset = np.column_stack([np.ones(len(t)), counts])
