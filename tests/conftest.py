@@ -10,7 +10,7 @@ import torch
 
 def shared():
     """What all tests in this process share, as far as a test may change it."""
-    free = "PYTEST_CURRENT_TEST", "KMP_"  # the second: by the import of scikit-learn
+    free = "PYTEST_CURRENT_TEST", "KMP_", "TORCHINDUCTOR_"  # imports set the last two
     found = {f"environment: {name}": text for name, text in os.environ.items() if not name.startswith(free)}
     found |= {"folder": os.getcwd(), "import path": list(sys.path)}
     found |= dict.fromkeys((f"figure {number}" for number in plt.get_fignums()), True)
