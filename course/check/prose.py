@@ -149,7 +149,8 @@ class Facts:
                 alike = [likeness(quote, *line) for line in facts[cell.id] if supported(quote, line[0])]
                 if alike and not (quote.named and not any(meant for _, _, meant in alike)):
                     beside, shared, _ = max(alike)
-                    ranked.append((-beside, not shared, outside or tier, -shared * outside, order, cell.id))
+                    far = tier >= len(parts) if outside else tier
+                    ranked.append((-beside, not shared, far, -shared * outside, order, cell.id))
         return list(dict.fromkeys(one[-1] for one in sorted(ranked)))
 
 

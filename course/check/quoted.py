@@ -111,7 +111,7 @@ def together(markdown, matches):
     groups = []
     for match in matches:
         between = markdown[groups[-1][-1].end() : match.start()] if groups else ""
-        inside = between.strip() == "," and "[" in markdown[groups[-1][0].start() : match.start()]
+        inside = between.strip() == "," and "[" in markdown[max(0, groups[-1][0].start() - 1) : match.start()]
         if groups and (JOINED.fullmatch(between) or inside):
             groups[-1].append(match)
         else:

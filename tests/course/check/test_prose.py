@@ -27,6 +27,7 @@ def test_what_counts_as_a_number(text, expected):
 def test_a_number_knows_its_spread_and_interval():
     assert [quote.beside for quote in quoted("0.26 [0.11, 0.41], 3.1 ± 0.2")] == [
         ("0.11", "0.41"), ("0.26", "0.41"), ("0.26", "0.11"), ("0.2",), ("3.1",)]  # fmt: skip
+    assert [quote.beside for quote in quoted("is cheating. [0.82, 0.96] is")] == [("0.96",), ("0.82",)]
 
 
 def book(*cells):
