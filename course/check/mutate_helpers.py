@@ -148,12 +148,12 @@ def _speed_alone(module, node, tree):
 
 
 def sample(modules, count, seed):
-    """`count` mutants over the modules, each in proportion to its length and with at least eight."""
+    """`count` mutants over the modules, each in proportion to its length and with at least five."""
     rng, chosen = random.Random(seed), []
     every = {module: mutants(module) for module in modules}
     total = sum(map(len, every.values()))
     for found in every.values():
-        wanted = min(len(found), max(8, round(count * len(found) / total)))
+        wanted = min(len(found), max(5, round(count * len(found) / total)))
         chosen += sorted(rng.sample(found, wanted), key=lambda mutant: mutant.line)
     return chosen
 
