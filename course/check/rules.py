@@ -209,6 +209,8 @@ def exercises(book):
     for name, cell in book.exercises.items():
         if not re.fullmatch(rf"{book.number}\.\d", str(name)):
             yield f"{cell.id}: the exercise's id is {name!r}; it must be {book.number}.1 and so on"
+        elif name != (place := f"{book.number}.{list(book.exercises).index(name) + 1}"):
+            yield f"{cell.id}: exercise {name} stands where {place} is read; number them in reading order"
         begins, ends = (cell.source.count(f"### {word} SOLUTION") for word in ("BEGIN", "END"))
         if begins != ends or not begins:
             yield f"{cell.id}: {begins} times BEGIN SOLUTION, {ends} times END; put both around it"

@@ -73,6 +73,13 @@ def unhide(book):
             found.metadata.tags = ["nbval-check-output"]
 
 
+def swap_numbers(book):
+    for found in book.cells:
+        course = found.metadata.get("course", {})
+        for key in {"id", "for"} & set(course):
+            course[key] = {"12.1": "12.2", "12.2": "12.1"}.get(course[key], course[key])
+
+
 def use_exercise(book):
     name = next(iter(rules.defined(cell(book, "exercise").source)))
     add(book, f"copy = {name}")
@@ -170,6 +177,7 @@ BREAKS = [
     (rules.frame, drop_last, "the last cell does not say what we found"),
     (rules.frame, lambda b: add(b, "word " * 140, kind="markdown"), "140 words, at most 130"),
     (rules.exercises, more_points, "its checks give 3 points, it has 4"),
+    (rules.exercises, swap_numbers, "exercise 12.2 stands where 12.1 is read"),
     (rules.exercises, unhide, "no hidden check"),
     (rules.exercises, drop_messages, "no message; say in a sentence"),
     (rules.tasks, rewrite_hints("<details>", ""), "0 hints; end with Hint 1, 2 and 3"),
