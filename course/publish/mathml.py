@@ -2,9 +2,12 @@
 
 import re
 
+from bs4 import BeautifulSoup
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.errors import ExtensionError
+
+WIDE = 30  # signs of a formula in the text that may not fit on a phone: it scrolls in its own box there
 
 
 def mathml(node, display):
@@ -24,7 +27,16 @@ def mathml(node, display):
         where = next((f"{up.source}:{up.line}" for up in ancestors(node) if up.source and up.line), "?")
         raise ExtensionError(f"{where}: cannot write ${latex}$ as MathML: {reason}")
     alternative = nodes.unescape(latex).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return text.replace("<math ", f'<math alttext="{" ".join(alternative.split())}" ', 1)
+    return overlined(text).replace("<math ", f'<math alttext="{" ".join(alternative.split())}" ', 1)
+
+
+def overlined(text):
+    """MathML whose bars over more than a letter are borders: no browser draws a long enough character."""
+    soup = BeautifulSoup(text, "html.parser")
+    for line in soup.find_all("mo", string="\u2015", accent=True):
+        line.parent.name, line.parent["style"] = "mrow", "border-top: .06em solid"
+        line.decompose()
+    return str(soup)
 
 
 def ancestors(node):
@@ -35,7 +47,10 @@ def ancestors(node):
 
 
 def inline(writer, node):
-    writer.body.append(mathml(node, "inline"))
+    text = mathml(node, "inline")
+    if len(re.sub(r"<[^>]*>", "", text)) > WIDE:
+        text = f'<span class="formula-long" tabindex="0" role="group">{text}</span>'
+    writer.body.append(text)
     raise nodes.SkipNode
 
 

@@ -25,6 +25,7 @@ from helpers.figures import MIME as FIGURE
 
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 FENCE = re.compile(r"^(```|~~~)")
+WIDGET = re.compile(r"\w+\(children=\(")  # what a notebook that is not running keeps of its controls
 
 
 class PageError(Exception):
@@ -108,7 +109,17 @@ def keywords(*texts):
     plain = {unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode().lower()
              for word in words if not word.isascii()}  # fmt: skip
     found = ", ".join(sorted(joined | plain - {""}))
-    return f"```{{eval-rst}}\n.. meta::\n   :keywords: {found}\n```\n" if found else ""
+    lines = [f"   :description: {said}" if (said := description(texts[0])) else "",
+             f"   :keywords: {found}" if found else ""]  # fmt: skip
+    return "\n".join(["```{eval-rst}", ".. meta::", *filter(None, lines), "```", ""]) if any(lines) else ""
+
+
+def description(text):
+    """The first sentences of a page, plainly, for whoever finds it in a search: at most 160 signs."""
+    paragraphs = re.split(r"\n\s*\n", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    prose = next((one for one in paragraphs if re.match(r"(\*\*)?[A-Z]", one) and len(one) > 60), "")
+    plain = " ".join(re.sub(r"\[([^\]]+)\]\([^)]*\)|[*`$\\]", lambda found: found[1] or "", prose).split())
+    return plain if len(plain) <= 160 else plain[:159].rpartition(" ")[0] + " …"
 
 
 def bar(place, hosting):
@@ -135,12 +146,13 @@ def page_output(output, where, name, images):
         drawn = described(data[FIGURE]) if FIGURE in data else ""
         wide, high = size(picture)
         return html_output(
-            f'<figure><img src="../_static/figures/{name}" alt="{html.escape(alt)}" loading="lazy" '
-            f'width="{wide}" height="{high}"><figcaption>{html.escape(alt)}</figcaption>{drawn}</figure>'
+            f'<figure><a class="picture" href="../_static/figures/{name}">'
+            f'<img src="../_static/figures/{name}" alt="{html.escape(alt)}" loading="lazy" '
+            f'width="{wide}" height="{high}"></a><figcaption>{html.escape(alt)}</figcaption>{drawn}</figure>'
         )
     if "text/html" in data:
         return html_output(accessible(data["text/html"]))
-    if "application/vnd.jupyter.widget-view+json" in data:
+    if "application/vnd.jupyter.widget-view+json" in data or WIDGET.match(data.get("text/plain", "")):
         return html_output("<p><em>Here a running notebook shows controls to move.</em></p>")
     return output
 
@@ -248,15 +260,50 @@ def module_page(name):
     """The API page of a module of helpers as Markdown, made from its docstrings."""
     module = importlib.import_module(name)
     lines = [f"# {name}", "", *docstring(module), ""]
-    for key, value in vars(module).items():
-        if key.startswith("_") or getattr(value, "__module__", "") != name or not callable(value):
-            continue
-        try:
-            signature = str(inspect.signature(value)).replace(str(ROOT), "<the course>")
-        except (TypeError, ValueError):
-            signature = "(...)"
-        lines += [f"## {key}", "", "```python", f"{key}{signature}", "```", "", *docstring(value), ""]
+    for key, value in public(module):
+        lines += [f"## {key}", "", *described_call(key, value)]
+        for method, function in vars(value).items() if inspect.isclass(value) else ():
+            if not method.startswith("_") and inspect.isfunction(function) and function.__doc__:
+                lines += [f"### {key}.{method}", "", *described_call(method, function)]
     return "\n".join(lines)
+
+
+def public(module):
+    """[(name, function or class)] that a module defines for others."""
+    return [(key, value) for key, value in vars(module).items() if not key.startswith("_")
+            and getattr(value, "__module__", "") == module.__name__ and callable(value)]  # fmt: skip
+
+
+def described_call(name, value):
+    """How a function or class is called, a long call with an argument a line, and its docstring."""
+    try:
+        found = inspect.signature(value)
+    except (TypeError, ValueError):
+        call = f"{name}(...)"
+    else:
+        arguments = [re.sub(r"PosixPath\('([^']*)'\)", r"'\1'", str(one)).replace(str(ROOT), "<the course>")
+                     for one in found.parameters.values() if one.name != "self"]  # fmt: skip
+        call = f"{name}({', '.join(arguments)})"
+        if len(call) > 100:
+            call = f"{name}(\n    " + ",\n    ".join(arguments) + ",\n)"
+    return ["```python", call, "```", "", *docstring(value), ""]
+
+
+def modules_page(names):
+    """The contents of the API pages: each module with its first sentence and the functions in it."""
+    lines = ["# Functions for your own data", "", "The package `helpers`.", ""]
+    for name in names:
+        module = importlib.import_module(name)
+        first, *_ = docstring(module)
+        lines += [f"**[{name}]({name}.md)** {first}".replace("\n", " "), ""]
+        found = [key for key, _ in public(module)]
+        lower = [key.lower() for key in found]
+        links = []
+        for k, key in enumerate(found):  # a class and a function of the same letters: biased and biased-1
+            again = lower[:k].count(lower[k])
+            links.append(f"[{key}]({name}.md#{lower[k]}{f'-{again}' if again else ''})")
+        lines += [", ".join(links), ""]
+    return "\n".join([*lines, "```{toctree}", ":hidden:", "", *names, "```", ""])
 
 
 def docstring(thing):

@@ -20,9 +20,16 @@ from pathlib import Path
 import nbformat
 
 from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks
-from course.publish import copies, links, references
+from course.publish import copies, finish, links, references
 from course.publish.copies import write
-from course.publish.pages import Hosting, PageError, document_page, module_page, notebook_page, size
+from course.publish.pages import (
+    Hosting,
+    PageError,
+    document_page,
+    module_page,
+    modules_page,
+    notebook_page,
+)
 
 SITE, BRANCH = BUILD / "site", BUILD / "student-branch"
 THEME = Path(__file__).with_name("theme")
@@ -63,7 +70,7 @@ def build(target=SITE, hosting=None, notebooks=None, documents=None):
         offer = copies.offer(hosting.repository, whole.stat().st_size)
         write_sources(source, hosting, notebooks, documents, offer)
         write_html(source, Path(folder, "html"))
-        show_early(Path(folder, "html"))
+        finish.finish(Path(folder, "html"))
         copies.write_student_copies(Path(folder, "html", "student"), notebooks)
         shutil.move(whole, Path(folder, "html", "student"))
         problems = links.problems(Path(folder, "html"))
@@ -79,7 +86,8 @@ def write_sources(source, hosting, notebooks, documents, offer):
     """Write everything that Sphinx reads; `offer` is the start page's sentence on where to get the course."""
     figures = source / "_static" / "figures"
     figures.mkdir(parents=True)
-    shutil.copy(THEME / "conf.py", source)
+    for name in ("conf.py", "icon.svg"):
+        shutil.copy(THEME / name, source)
     shutil.copy(THEME / "course.css", source / "_static")
     images, readme = {}, (ROOT / "README.md").read_text(encoding="utf-8")
     for path in notebooks:
@@ -105,9 +113,7 @@ def write_sources(source, hosting, notebooks, documents, offer):
         names = [Path(page).stem for page, *_ in members]
         write(source / series / "index.md", listing(title, names, "The notebooks of this series, in order."))
     write(source / "guide" / "index.md", listing("Guides", list(documents), "For each kind of reader.", 1))
-    write(
-        source / "api" / "index.md", listing("Functions for your own data", modules, "The package `helpers`.")
-    )
+    write(source / "api" / "index.md", modules_page(modules))
     about = document_page(ROOT / "README.md", "index.md", pages, hosting)
     ending = "\n".join(section(about, name) for name in ("Cite", "Licences"))
     write(source / "index.md", start_page(notebooks, documents, images, offer, ending))
@@ -197,36 +203,6 @@ def write_html(source, target):
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     if result.returncode:
         raise PageError(result.stderr.replace(str(source), "").strip() or result.stdout)
-
-
-# the theme's colours and borders depend on light or dark, which its own script would say only at the end
-THEME_NOW = (
-    "if (document.documentElement.dataset.theme === 'auto') document.documentElement.dataset.theme = "
-    "matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';\n  "
-)
-
-
-def show_early(folder):
-    """Let a page show before the search is loaded, and keep room for its pictures, so that nothing jumps."""
-
-    def sized(found):
-        picture = folder / "_images" / found[2]
-        wide, high = size(picture.read_bytes())
-        return f'{found[1]}{found[2]}" width="{wide}" height="{high}"'
-
-    for path in folder.rglob("*.html"):
-        text = path.read_text(encoding="utf-8")
-        if path.name != "search.html":  # the index of all words is needed where one searches
-            text = re.sub(
-                r'<script src="[^"]*(searchtools|language_data|searchindex)\.js"></script>\s*', "", text
-            )
-        text = re.sub(
-            r'(<script data-cfasync="false">.*?)(?=</script>)', rf"\1{THEME_NOW}", text, count=1, flags=re.S
-        )
-        # only the page's own options are needed at once
-        text = re.sub(r'<script src="(?![^"]*documentation_options)', '<script defer src="', text)
-        text = re.sub(r'(src="(?:\.\./)*_images/)([^"/]+\.png)"', sized, text)
-        path.write_text(text, encoding="utf-8")
 
 
 def main():

@@ -15,6 +15,7 @@ suppress_warnings = ["myst.header", "mystnb.unknown_mime_type", "misc.highlighti
 language = "en"
 html_theme = "pydata_sphinx_theme"
 html_title = project
+html_favicon = "icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["course.css"]
 html_copy_source = False

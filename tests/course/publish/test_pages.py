@@ -1,11 +1,7 @@
 """What becomes a page and what must not: each guard breaks on a page that is broken in just that way."""
 
 import itertools
-import os
 import re
-import subprocess
-import sys
-import zipfile
 from datetime import date
 
 import nbformat
@@ -15,9 +11,9 @@ from bs4 import BeautifulSoup
 
 from course import contract
 from course.commands import COMMANDS
-from course.grade import release
 from course.notebooks import NOTEBOOKS, ROOT, all_notebooks, find
 from course.publish import copies, links, pages, site
+from course.publish.mathml import overlined
 from course.publish.pages import Hosting, PageError
 
 pytestmark = pytest.mark.usefixtures("put_back")  # Sphinx adds to the import path
@@ -160,64 +156,33 @@ def test_a_sound_page_has_no_problems(tmp_path):
     assert links.problems(tmp_path) == []
 
 
-def test_the_branch_of_the_launch_buttons_sets_itself_up(tmp_path, monkeypatch):
-    copies.write_student_branch(tmp_path / "branch", [find("11")], "owner/name")
-    book = nbformat.read(tmp_path / "branch" / "1_wholesale" / find("11").name, 4)
-    assert contract.BEGIN not in nbformat.writes(book)
-    assert (tmp_path / "branch" / "data" / "registry.toml").exists()
-    assert not (tmp_path / "branch" / "data" / "raw").exists()
-    called = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
-    exec(book.cells[1].source, {})  # helpers are here: nothing is fetched
-    assert called == []
-    monkeypatch.setitem(sys.modules, "helpers", None)
-    exec(book.cells[1].source, {})
-    assert called[0][-1] == "open-the-black-box[course] @ git+https://github.com/owner/name"
-    assert called[0][1:4] == ["-m", "pip", "install"]
-
-
-def test_self_check_answers_on_the_branch_and_says_so_where_the_course_is_not(tmp_path):
-    branch = tmp_path / "branch"
-    copies.write_student_branch(branch, [find("11")], "owner/name")
-    book = nbformat.read(branch / "1_wholesale" / find("11").name, 4)
-    cells = {cell.id: cell.source for cell in book.cells}
-    setup, begin = cells["setup"].partition("try:")[0], cells["start"]
-
-    def printed(folder, *sources):
-        command = [sys.executable, "-I", "-c", "\n".join([*sources, 'self_check("11")'])]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
-
-    assert "11.1   – not attempted" in printed(branch / "1_wholesale", setup, begin)
-    alone = printed(tmp_path, begin)  # a copy that was downloaded by itself
-    assert "This kernel has no course beside the notebook" in alone
-    assert "make learn" in alone
-
-
-def test_the_zip_of_the_course_is_learned_from_without_a_solution_in_it(tmp_path):
-    for name in ("a", "b"):
-        copies.write_course(tmp_path / name / copies.ZIP, [find("11"), find("41")])
-    assert (tmp_path / "a" / copies.ZIP).read_bytes() == (tmp_path / "b" / copies.ZIP).read_bytes()
-    with zipfile.ZipFile(tmp_path / "a" / copies.ZIP) as file:
-        file.extractall(tmp_path)
-    folder = tmp_path / copies.ZIP.removesuffix(".zip")
-    assert not (folder / "data" / "raw").exists()
-    for path in folder.rglob("*.ipynb"):
-        assert contract.BEGIN not in path.read_text(encoding="utf-8")
-    command = [sys.executable, "-m", "course.learn.start", "--no-lab"]
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
-    assert "work/: 2 added" in done.stdout
-    for path in (find("11"), find("41")):  # the same copies as a clone's
-        copy = folder / "work" / path.relative_to(NOTEBOOKS)
-        released = release.not_yet_run(release.copy_text(nbformat.read(path, 4)))
-        assert copy.read_text(encoding="utf-8") == released
-    page = (folder / "work" / "start.ipynb").read_text(encoding="utf-8")
-    assert "11 Meet the customers" in page
-
-
 def test_every_document_of_the_site_is_there():
     for path in site.DOCUMENTS.values():
         assert (ROOT / path).exists(), path
+
+
+def test_a_class_shows_its_methods_and_a_long_call_an_argument_a_line():
+    page = pages.module_page("helpers.predictor")
+    assert "## EnergyModel\n" in page
+    assert "### EnergyModel.predict\n\n```python\npredict(coordinates, charges, unit)\n```" in page
+    assert "-> None" not in page
+    for name in ("helpers.datasets", "helpers.descriptors", "helpers.files", "helpers.molecules"):
+        calls = re.findall(r"```python\n(.+?)\n```", pages.module_page(name), re.DOTALL)
+        assert max(len(line) for call in calls for line in call.splitlines()) <= 100
+        assert "PosixPath" not in "".join(calls)
+
+
+def test_the_contents_of_the_functions_say_what_each_module_is_for():
+    page = pages.modules_page(["helpers.lrp"])
+    assert "**[helpers.lrp](helpers.lrp.md)** LRP-gamma as gradient times input of a changed copy" in page
+    assert "[Biased](helpers.lrp.md#biased), " in page
+    assert "[biased](helpers.lrp.md#biased-1)" in page
+
+
+def test_a_bar_over_a_formula_is_as_long_as_what_it_covers():
+    text = overlined(r'<math><mover><mi>ab</mi><mo accent="true">&#x02015;</mo></mover></math>')
+    assert text == '<math><mrow style="border-top: .06em solid"><mi>ab</mi></mrow></math>'
+    assert overlined("<math><mi>&lt;</mi></math>") == "<math><mi>&lt;</mi></math>"
 
 
 def test_a_docstring_is_shown_as_it_is_typed():
@@ -324,3 +289,13 @@ def test_a_word_with_a_hyphen_or_an_accent_is_found_without_it():
     words = pages.keywords("Grad-CAM of Schütt, k-means; 11-13 and snake_case-x")
     assert ":keywords: gradcam, kmeans, schutt\n" in words
     assert pages.keywords("plain words") == ""
+
+
+def test_a_page_says_in_a_sentence_what_it_is():
+    text = "# Title\n\n```sh\nCode is no sentence, however long it may be, in a block of its own\n```\n\n"
+    text += "**Aim:** say *why* a customer is [unusual](12.ipynb) (which `spendings`, in which direction)."
+    said = "Aim: say why a customer is unusual (which spendings, in which direction)."
+    assert pages.description(text) == said
+    assert f"   :description: {said}\n" in pages.keywords(text)
+    assert len(pages.description("A" + " word" * 100)) <= 161
+    assert pages.description("# Title\n\n- a list") == ""

@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 from course import contract
 from course.learn.copies import equipped
 from course.notebooks import NOTEBOOKS, all_notebooks
-from course.publish import site
+from course.publish import finish, site
 from course.publish.pages import Hosting, PageError
 
 FLAT_FORMULAS = """[...document.querySelectorAll('article math')].filter(
@@ -30,6 +30,35 @@ BROKEN_WORDS = """[...document.querySelectorAll('article :is(h1, h2, h3), .prev-
     }
     return found;
 })"""
+# of a page on a phone: a formula beyond the edge, punctuation that a formula leaves to the next line,
+# a heading not smaller than that above it, a figure too small to read
+AMISS = """(() => {
+    const article = document.querySelector('article'), found = [];
+    if (!article) return found;
+    const right = article.getBoundingClientRect().right + 1;
+    for (const m of article.querySelectorAll('math')) {
+        if (m.closest('.formula, table') || !m.checkVisibility()) continue;
+        const box = (m.closest('.formula-long') || m).getBoundingClientRect(), next = m.nextSibling;
+        if (box.right > right) found.push(m.getAttribute('alttext') + ' is cut');
+        if (next && next.nodeType === 3 && /^\\S/.test(next.data)) {
+            const range = document.createRange();
+            range.setStart(next, 0);
+            range.setEnd(next, 1);
+            if (range.getBoundingClientRect().left < box.left) found.push('a line begins with ' + next.data);
+        }
+    }
+    const sizes = ['h1', 'h2', 'h3'].map(name => article.querySelector(name)).filter(e => e)
+        .map(e => parseFloat(getComputedStyle(e).fontSize));
+    if (sizes.some((size, k) => k && size >= sizes[k - 1])) found.push('headings of ' + sizes + ' px');
+    for (const image of article.querySelectorAll('figure img'))
+        if (image.width < Math.min(image.getAttribute('width'), 600))
+            found.push(image.alt.slice(0, 40) + ' is ' + image.width + ' px wide');
+    return found;
+})()"""
+# what a cell printed and a wide window cuts
+CUT_OUTPUTS = """[...document.querySelectorAll('.cell_output pre, article table')].filter(
+    e => e.checkVisibility() && e.scrollWidth > e.closest('div').clientWidth + 1).map(
+    e => e.textContent.slice(0, 60))"""
 SHIFTS = """new Promise(done => {
     new PerformanceObserver(list => done(list.getEntries().reduce((sum, entry) => sum + entry.value, 0)))
         .observe({type: 'layout-shift', buffered: true});
@@ -90,6 +119,27 @@ def test_hints_are_folded_and_mathematics_is_written_out(built):
     assert "$" not in re.sub(r"<(pre|code|math|script)\b.*?</\1>", "", str(soup.article), flags=re.DOTALL)
 
 
+def test_every_page_has_one_file_of_styles_with_the_icons_that_are_drawn(built, html_pages):
+    sheet = (built / "_static" / finish.ALL).read_text()
+    assert len(sheet) < 400_000
+    for path in html_pages:
+        soup = BeautifulSoup(path.read_text(), "html.parser")
+        assert len(soup.select('link[rel="stylesheet"]')) == 1, path.name
+        assert soup.select('link[rel="icon"]'), path.name
+        for icon in soup.select("[class*=fa-]"):
+            named = [name for name in icon["class"] if f".{name}{{--fa:" in sheet or f".{name}," in sheet]
+            assert named, f"{path.name}: {icon['class']}"
+    assert "@import" not in sheet
+    assert ".formula-end" in sheet
+
+
+def test_no_page_shows_what_python_calls_a_thing(html_pages):
+    for path in html_pages:
+        text = BeautifulSoup(path.read_text(), "html.parser").article
+        found = re.search(r"\(children=\(|\w at 0x[0-9a-f]+>|PosixPath\(", text.get_text() if text else "")
+        assert not found, f"{path.name}: {found[0]}"
+
+
 @pytest.mark.parametrize("formula", [r"\frac{1", r"\unheardof{x}"])
 def test_a_formula_that_cannot_be_drawn_stops_the_build(formula, tmp_path, monkeypatch):
     (tmp_path / "bad.md").write_text(f"# Bad\n\nLook: ${formula}$\n")
@@ -122,6 +172,7 @@ def test_every_page_loads_from_a_plain_folder_without_an_error_or_a_call_elsewhe
         page.goto(path.as_uri())
         if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:
             said.append(f"{path.name} is {width} px wide")
+        said += [f"{path.name}: {what}" for what in page.evaluate(AMISS)]
         said += [f"{path.name}: {heading} is cut" for heading in page.evaluate(CUT_HEADINGS)]
         said += [f"{path.name}: {words} is broken within a word" for words in page.evaluate(BROKEN_WORDS)]
         if flat := page.evaluate(FLAT_FORMULAS):
@@ -139,6 +190,8 @@ def test_a_wide_page_stays_in_place_and_axe_finds_no_serious_violation(browser, 
             page.goto(f"{address}/{path.relative_to(built).as_posix()}")
             if (moved := page.evaluate(SHIFTS)) > 0.01:
                 found.append(f"{path.name} {scheme}: what is read moves while the page loads ({moved:.2f})")
+            if scheme == "light":
+                found += [f"{path.name}: {text} is cut" for text in page.evaluate(CUT_OUTPUTS)]
             # the thousand coloured words of a page's code are the same five colours on every page
             context = None if number % 8 == 0 else {"exclude": [[".highlight"]]}
             result = axe.run(page, context, {"resultTypes": ["violations"]})
@@ -181,9 +234,10 @@ def test_code_is_not_cut_on_a_wide_screen_and_prose_keeps_a_line_to_follow(brows
     assert widest <= 46
 
 
-def test_the_keyboard_alone_reaches_every_link_of_a_page(browser, built):
+@pytest.mark.parametrize("name", ["index.html", "api/helpers.lrp.html", "1_wholesale/12_anomalies.html"])
+def test_the_keyboard_alone_reaches_every_link_of_a_page(name, browser, built):
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
-    page.goto((built / "1_wholesale" / "12_anomalies.html").as_uri())
+    page.goto((built / name).as_uri())
     wanted = page.evaluate(FOCUSABLE)
     page.evaluate("reached = new Set(); document.addEventListener('focusin', e => reached.add(e.target))")
     for _ in range(2 * wanted + 100):
