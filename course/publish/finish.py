@@ -62,6 +62,7 @@ def finished(text, folder, search):
     start, image, rest = text.partition("<img ")  # the first picture is what a reader waits for
     rest = re.sub(r"<img (?![^>]*loading=)", '<img loading="lazy" ', rest)
     text = f'{start}{image}fetchpriority="high" {rest}' if image else text
+    text = re.sub(r"</math></span>([^\s<]+)", r"</math>\1</span>", text)  # one that scrolls takes it along
     return FORMULA.sub(r'<span class="formula-end">\1</span>', text)
 
 

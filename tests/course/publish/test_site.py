@@ -38,7 +38,8 @@ AMISS = """(() => {
     const right = article.getBoundingClientRect().right + 1;
     for (const m of article.querySelectorAll('math')) {
         if (m.closest('.formula, table') || !m.checkVisibility()) continue;
-        const box = (m.closest('.formula-long') || m).getBoundingClientRect(), next = m.nextSibling;
+        const outer = m.closest('.formula-long') || m;
+        const box = outer.getBoundingClientRect(), next = outer.nextSibling;
         if (box.right > right) found.push(m.getAttribute('alttext') + ' is cut');
         if (next && next.nodeType === 3 && /^\\S/.test(next.data)) {
             const range = document.createRange();
