@@ -169,11 +169,18 @@ def leave_one_out(K, t, lam, lower=None):
     return -alpha / np.diagonal(inverse), np.sqrt(1 / np.diagonal(inverse))
 
 
-def cholesky(K, lam):
-    """Lower triangle L with L L^T = K + lam I, in the precision of K; above the diagonal stands anything."""
+def cholesky(K, lam, overwrite=False):
+    """Lower triangle L with L L^T = K + lam I, in the precision of K; above the diagonal stands anything.
+
+    overwrite: L may take the place of K, which saves a copy.
+    """
     if not (np.isscalar(lam) and 0 <= lam < np.inf):
         raise ValueError(f"lam: {lam!r} is not allowed; give a finite number of at least 0")
-    matrix = np.array(K, dtype=np.result_type(K, np.float32), order="F")
+    precision = np.result_type(K, np.float32)
+    if overwrite:  # the transpose of a C-ordered matrix is Fortran-ordered, and K is symmetric: no copy
+        matrix = np.asarray(np.asarray(K).T, dtype=precision, order="F")
+    else:
+        matrix = np.array(K, dtype=precision, order="F")
     matrix[np.diag_indices_from(matrix)] += lam
     try:
         return cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)[0]
@@ -182,10 +189,10 @@ def cholesky(K, lam):
         raise ValueError(problem) from None
 
 
-def kernel_ridge(K, t, lam):
+def kernel_ridge(K, t, lam, overwrite=False):
     """Return alpha (n,) = (K + lam I)^-1 t by Cholesky; predictions are K_new @ alpha.
 
-    K (n, n) symmetric, float32 or float64, which decides the precision; t (n,) or (n, k). Raises ValueError
-    for lam < 0, or where K + lam I is not positive definite.
+    K (n, n) symmetric, float32 or float64, which decides the precision; t (n,) or (n, k); overwrite: K may be
+    destroyed, which saves a copy. Raises ValueError for lam < 0, or where K + lam I is not positive definite.
     """
-    return cho_solve((cholesky(K, lam), True), t)
+    return cho_solve((cholesky(K, lam, overwrite), True), t)

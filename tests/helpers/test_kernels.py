@@ -62,6 +62,17 @@ def test_kernel_ridge_agrees_with_scikit_learn():
     np.testing.assert_allclose(rbf_kernel(new, X, gamma=0.5) @ alpha, theirs, atol=1e-10)
 
 
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_a_kernel_matrix_is_overwritten_only_where_that_is_said(precision):
+    X, t = np.random.default_rng(1).normal(size=(30, 3)), np.arange(30.0)
+    K = rbf_kernel(X).astype(precision)
+    kept = K.copy()
+    alpha = kernels.kernel_ridge(K, t, 0.1)
+    np.testing.assert_array_equal(K, kept)
+    np.testing.assert_allclose(kernels.kernel_ridge(K, t, 0.1, overwrite=True), alpha, rtol=1e-4)
+    assert not np.array_equal(K, kept)
+
+
 def test_new_molecules_have_the_kernel_that_they_have_in_one_set_with_the_known():
     around = descriptors.environments(random_molecules(40), NEAR, COSINES, LEGS, (6.0, CUTOFF))
     both = kernels.environment_kernel(around.features, around.molecule, around.element, 40, 1.7)
