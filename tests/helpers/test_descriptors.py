@@ -88,6 +88,18 @@ def test_environments_equal_a_plain_loop():
     assert k == len(found.features)
 
 
+@pytest.mark.parametrize("r", [6.5, 7.5, 7.9, 8.1])
+def test_by_default_neighbours_fade_at_8_bohr_and_angles_at_7(r):
+    """Two carbons r apart and a third beside the first: neighbours and angles by their formulas."""
+    knots, angle = np.linspace(1, 9, 9), np.linspace(1.5, 9, 4)
+    coordinates = np.array([[[0, 0, 0], [r, 0, 0], [0, 2.9, 0]]])
+    some = SimpleNamespace(coordinates=coordinates, charges=np.array([[6, 6, 6]]))
+    near, table = np.split(descriptors.environments(some, knots, COSINES, angle).features[0], [5 * 9])
+    expected = smooth(r, 8.0, 2) * hat(r, knots) + smooth(2.9, 8.0, 2) * hat(2.9, knots)
+    np.testing.assert_allclose(near.reshape(5, 9)[1], expected, rtol=1e-5, atol=1e-7)
+    assert table.sum() == pytest.approx(smooth(r, 7.0, 2) * smooth(2.9, 7.0, 2), rel=1e-5)
+
+
 def test_axilrod_teller_equals_the_formula_on_positions():
     molecules = random_molecules(20, seed=1)
     found = mol.triples(molecules.coordinates, molecules.charges, CUTOFF)
