@@ -75,4 +75,6 @@ EQUIVALENT = {  # (module, line, change): reason
      "doubtful = np.flatnonzero(float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR)",
      "float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR -> "
      "float32_error(X, nearest, gamma)[start:stop] >= LARGEST_ERRO"): "no error is exactly the largest",
+    ("predictor", "KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  "
+     "# bohr, cosine, bohr", "24 -> 23"): "a choice of how fine; 42 prints the error that it gives",
 }
