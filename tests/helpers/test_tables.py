@@ -168,6 +168,13 @@ def test_a_number_that_stands_for_missing_is_named():
     assert "-999 occurs 4 times: missing? then leave those" in tables.prepare(frame).steps["step"][0]
 
 
+@pytest.mark.parametrize("code", [-1, -9, -99, -999, -9999, 99, 999, 9999, 99999])
+def test_every_usual_number_for_missing_is_known(code):
+    frame = pd.DataFrame({"age": np.random.default_rng(6).uniform(2, 3, 60)})
+    frame.loc[:3, "age"] = code
+    assert f"{code} occurs 4 times: missing?" in tables.prepare(frame).steps["step"][0]
+
+
 def test_a_word_is_explained_by_how_many_neighbours_share_it():
     frame = pd.DataFrame({"a": np.random.default_rng(7).normal(size=40), "town": ["Lisbon"] * 39 + ["Porto"]})
     prepared = tables.prepare(frame)
