@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -285,3 +286,16 @@ def test_package_carries_registry_and_manifest(tmp_path):
                          text=True, check=True)
     assert run.stdout.split()[:2] == ["False", str(len(files.registry()))]
     assert run.stdout.split()[2].startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError(errno.EIO, "Input/output error"), "Input/output error"), (OSError(), "OSError"),
+     (FileNotFoundError(), "not there")],
+)  # fmt: skip
+def test_what_the_system_says_of_a_file_is_the_problem(monkeypatch, tmp_path, error, said):
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(files.os, "stat", fail)
+    assert files.problem(tmp_path / "x", SimpleNamespace(bytes=1, sha256="0")) == said
