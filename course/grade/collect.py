@@ -185,6 +185,7 @@ def read(path):
         if not stat.S_ISREG(path.lstat().st_mode):
             return b""
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
-            return file.read(reading.LARGEST_NOTEBOOK + 1)
+            size = os.fstat(file.fileno()).st_size  # the buffer is as large as what is asked for
+            return file.read(min(size, reading.LARGEST_NOTEBOOK) + 1)
     except OSError:
         return b""

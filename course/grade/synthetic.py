@@ -69,6 +69,11 @@ EQUAL = """class Anything(float):
         def __array__(self, *args, **kwargs): return __import__("numpy").empty(0)
         __hash__ = None
     return Anything(0)"""
+SAME = """import numpy as np
+    class Same(np.ndarray):
+        def yes(self, *args, **kwargs): return np.True_
+        __eq__ = __ne__ = __lt__ = __gt__ = __le__ = __ge__ = __array_ufunc__ = __array_function__ = yes
+    return np.zeros(()).view(Same)"""
 HOSTILE = {  # bodies of every function of the first exercise; NAME is the function's own
     "plants modules in tmp": PLANT.replace("PLACES", '("/tmp", "/dev/shm")'),
     "plants modules elsewhere": PLANT.replace("PLACES", '(".", os.path.expanduser("~"), "/proc/self/cwd")'),
@@ -77,16 +82,27 @@ HOSTILE = {  # bodies of every function of the first exercise; NAME is the funct
     "returns nothing": "return __import__('numpy').empty((0, 1, 1))",
     "returns no number": "return float('nan')",
     "equals everything": EQUAL,
+    "equals every array": SAME,
+    "changes the lesson": "for one in list(globals().values()):\n        try: one[...] = 0\n"
+    "        except Exception: pass\n    return 0.0",
     "erases its arguments": "for one in args:\n        try: one[...] = 0\n        except Exception: pass\n"
     "    return 0.0",
     "loops deaf to signals": "import signal\n    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n"
     "    while True: pass",
+    "loops in its sleep": "import time\n    while True: time.sleep(1)",
     "returns an endless range": "return range(10**9)",
+    "returns an endless generator": "return __import__('itertools').count()",
     "allocates": "return bytearray(10 * 2**30)",
+    "allocates bit by bit": "held = []\n    while True: held.append(bytearray(2**25))",
     "forks": "import os, time\n    for _ in range(1000):\n        if os.fork() == 0: time.sleep(60)",
+    "forks and leaves": "import os, time\n    for _ in range(9):\n        if os.fork() == 0:\n"
+    "            os.setsid()\n            if os.fork() == 0: time.sleep(60)\n            os._exit(0)\n"
+    "    return 0.0",
     "exits": "import os\n    os._exit(0)",
+    "aborts": "import os\n    os.abort()",
     "kills itself": "import os\n    os.kill(os.getpid(), 9)",
     "ends the loop": "raise StopIteration",
+    "ends the loop from afar": "raise StopAsyncIteration",
     "kills its parents": "import os\n    for one in (os.getppid(), 1, -1): os.kill(one, 15)\n    return 0.0",
 }
 AT_ONCE = {  # sources of the first exercise
@@ -154,6 +170,7 @@ def rights(reference, right):
         "a copy without ids and metadata": {"Copy of exam (Ada).ipynb": text(bare)},
         "a browser's ending": {"notebook.IPYNB.txt": text(whole)},
         "a name with an escape \x1b[2J": {name: text(whole)},
+        "a name with a line\nbreak": {name: text(whole)},
     }
     return {f"right {key}": (files, full) for key, files in found.items()}
 
@@ -200,17 +217,21 @@ def hostile(reference, right):
 
 
 def helpless(reference, right):
-    """Files of which nothing can be graded; None stands for a named pipe."""
+    """Files of which nothing can be graded; None stands for a named pipe, a text for a link to there."""
     book = copied(reference, right)
     empty = [{"cell_type": "code", "source": ""}] * 300_000
     inner = zipped({"a.ipynb": b"\0" * 10**7})
     files = {
         "broken file": text(book)[:-60],
+        "empty file": b"",
         "named pipe": None,
+        "link to what never ends": "/dev/zero",
         "too many cells": text({**book, "cells": book["cells"] + empty}),
+        "too deep": b'{"cells": ' + b"[" * 10**6,
         "zip bomb": zipped({f"{place}.zip": inner for place in range(50)}),
+        "zip of many names": zipped({f"{place}.txt": b"" for place in range(30_000)}),
     }
-    ending = {"zip bomb": "zip"}
+    ending = {"zip bomb": "zip", "zip of many names": "zip"}
     return {
         f"helpless {key}": ({f"notebook.{ending.get(key, 'ipynb')}": content}, 0)
         for key, content in files.items()

@@ -3,6 +3,8 @@
 The student's code here is right in the second exercise and attacks in the first.
 """
 
+import sys
+
 import pytest
 
 from course.contract import course, tags
@@ -122,3 +124,13 @@ def test_a_library_that_a_check_uses_is_never_the_students():
     yes = "class Yes:\n    isclose = allclose = staticmethod(lambda *given: True)\n\n\nnp = math = Yes\n"
     source = f"{yes}def twice(x):\n    return 2 * x if not isinstance(x, int) else 1"
     assert points(grade(source, book)) == [2, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is limited on Linux")
+def test_the_checker_takes_no_more_memory_than_it_may():
+    """A check that makes something as large as an answer says: 2 GB may be asked for, 5 GB may not."""
+    book = reference()
+    by_id(book)["check-98-1-02"].source = "assert len(bytes(twice(1))) == 2"
+    for size, said in ((2 * 2**30, ""), (5 * 2**30, "raised MemoryError")):
+        result = grade(f"def twice(x):\n    return {size} if type(x) is int else 2 * x", book)
+        assert (points(result), told(result)) == ([2, 2], ["", said])

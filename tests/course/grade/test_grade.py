@@ -135,6 +135,7 @@ for number in range(20):
     put("escape\x1b[2J/98_exam.ipynb", b"")
     put("browser.ipynb.txt", answered(RIGHT))
     put("UPPER.IPYNB", answered(RIGHT))
+    put("chrome.ipynb.json", answered(RIGHT))
     put("zipped.zip", b"PK\x03\x04")
     put("copied/98_exam.ipynb", answered(None, None))
     put("copied/98_exam (1).ipynb", answered(RIGHT))
@@ -150,7 +151,7 @@ for number in range(20):
 
 
 @pytest.mark.parametrize("name", ["good-first", "good-last", "Żółć & Ærø  O'Neill", "renamed", "=cmd|calc",
-                                  "habits", "browser", "UPPER", "copied"])  # fmt: skip
+                                  "habits", "browser", "UPPER", "chrome", "copied"])  # fmt: skip
 def test_right_answers_earn_everything_whoever_sits_beside(graded, name):
     result = graded[0][name]
     assert result["status"] == "graded"
