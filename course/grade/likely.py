@@ -3,7 +3,9 @@
 Looks at sources alone; runs in the process that reads what students wrote (course.grade.reading).
 """
 
+import ast
 import builtins
+import contextlib
 import functools
 import itertools
 import re
@@ -15,6 +17,18 @@ CANDIDATES = 4
 FUNCTION = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)", re.MULTILINE)
 
 names = functools.cache(slicing.names)
+
+
+@functools.cache
+def imported(source):
+    """The set of (name, package that it is imported from) of all imports in a cell's source."""
+    found = set()
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        for node in ast.walk(ast.parse(slicing.plain(source))):
+            for alias in node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else ():
+                module = alias.name if isinstance(node, ast.Import) else node.module or ""
+                found.add(((alias.asname or alias.name).partition(".")[0], module.partition(".")[0]))
+    return found
 
 
 def claimed(cell):

@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 
 from course import contract
 from course.grade import lesson, pair, plan, sandbox
-from course.grade.likely import asked_values, candidates, claimed, names, pruned, readings, wanted
+from course.grade.likely import asked_values, candidates, claimed, imported, names, pruned, readings, wanted
 from course.grade.wire import hand, receive, send
 from course.learn import copies
 
@@ -133,7 +133,19 @@ def answers(content, reference):
         result.update(status="other notebook", notes=["no exercise of this notebook is in the file"])
     defined = set().union(*(names(cell.source).binds for cell in code))
     theirs = set().union(*(names(cell.source).binds for cell in own))  # not asked of the lesson any more
-    return {**result, "used": sorted(result["used"] - theirs), "defined": sorted(defined)}
+    used = result["used"] - theirs | loaded_again(result["given"].values(), lesson_cells)
+    return {**result, "used": sorted(used), "defined": sorted(defined)}
+
+
+def loaded_again(given, lesson_cells):
+    """Names that the lesson imports from packages that the likeliest answers import as well.
+
+    With them the package is there before the copies are made: each would need the time for it anew.
+    """
+    first = [source for one in given for reading in one["readings"][:1] for source in reading]
+    packages = {package for source in first for _, package in imported(source)}
+    packages -= sys.stdlib_module_names
+    return {name for source in lesson_cells for name, package in imported(source) if package in packages}
 
 
 def own_cells(code, reference, exercises):

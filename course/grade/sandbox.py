@@ -21,7 +21,8 @@ from pathlib import Path
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 NEW_MOUNTS, NEW_REST = 0x20000, 0x10000000 | 0x20000000 | 0x40000000 | 0x8000000 | 0x4000000
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store")
-HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage"  # where the C library looks whether there are any
+# the C library looks there whether there are huge pages
+HUGE_PAGES = tuple(f"/sys/kernel/mm/transparent_hugepage/{name}" for name in ("enabled", "hpage_pmd_size"))
 SETTINGS = ("ld.so.cache", "passwd", "group", "nsswitch.conf", "localtime", "fonts", "alternatives")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork"]
@@ -98,7 +99,7 @@ def enter(settings):
     root = settings["root"]
     mount("tmpfs", root, "tmpfs", NOSUID | NODEV, "size=256m,mode=755")
     Path(root, "tmp").mkdir()
-    for path in (*SYSTEM, HUGE_PAGES, *(f"/etc/{name}" for name in SETTINGS)):
+    for path in (*SYSTEM, *HUGE_PAGES, *(f"/etc/{name}" for name in SETTINGS)):
         show(path, root)
     for name in DEVICES:
         target = Path(root, "dev", name)

@@ -97,14 +97,16 @@ def examined(book, reference, readings, used, limits, result):
     attempted = [one for one in contract.exercises(book) if readings.get(one.id)]
     patience = plan.crowding()
     limits = replace(limits, patience=patience, run_seconds=patience * limits.run_seconds)
-    half = time.monotonic() + limits.run_seconds / 2
+    half, records, found = time.monotonic() + limits.run_seconds / 2, [], None
     for lean, extra in plan.ways(reference, used, limits):
         key = (hashlib.sha256(reference).hexdigest(), limits.whole, limits.isolated, lean, extra)
         make = functools.partial(
             pair.Pair, book, limits.whole, limits.isolated, limits.run_seconds, extra, lean
         )
-        found = {"status": result["status"], "notes": [], "chosen": {}}
+        before, found = (records, found), {"status": result["status"], "notes": [], "chosen": {}}
         records = by_a_pair(key, make, (attempted, readings, limits, found), reference)
+        if found["status"] == "not graded" and before[1] and before[1]["status"] != "not graded":
+            records, found = before  # a name was missing, and that was all
         missed = found["status"] == "not graded" or any(one["error"] in UNSEEN for one in records)
         if not missed or time.monotonic() > half:
             break
