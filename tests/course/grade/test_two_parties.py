@@ -26,7 +26,8 @@ def test_it_reads_only_python_helpers_course_and_data():
 root, found = {str(ROOT)!r}, []
 found += sorted(set(os.listdir(root)) - {{"helpers", "course", "data", "pyproject.toml", ".venv"}})
 found += [name for name in ("/home", "/var", "/root/.ssh", "/root/.bash_history") if os.path.exists(name)]
-found += sorted({{name for *_, names in os.walk("/sys") for name in names}} - {{"enabled", "hpage_pmd_size"}})"""
+shown = {{name for *_, names in os.walk("/sys") for name in names}}  # whether there are huge pages
+found += sorted(shown - {{"enabled", "hpage_pmd_size"}})"""
     assert seen(lines) == "[]"
 
 
@@ -115,8 +116,10 @@ def test_its_environment_tells_nothing(monkeypatch):
 def test_it_writes_only_into_its_own_tmp():
     lines = """import os
 found = []
-for place in ("/", "/usr", "/etc", os.path.dirname(os.__file__), "/proc/sys/kernel/pid_max", "/dev/null/x"):
-    try: open(os.path.join(place, "x.py"), "w"); found.append(place)
+folders = ("/", "/usr", "/etc", "/sys/kernel/mm", os.path.dirname(os.__file__), "/dev")
+files = ("/proc/sys/kernel/pid_max", "/sys/kernel/mm/transparent_hugepage/enabled", os.__file__)
+for place in (*files, *(f"{folder}/x.py" for folder in folders)):
+    try: os.open(place, os.O_WRONLY | os.O_CREAT); found.append(place)
     except OSError: pass
 open("/tmp/x", "w")"""
     assert seen(lines) == "[]"
