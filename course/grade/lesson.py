@@ -59,11 +59,6 @@ def quiet():
     sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
 
 
-def no_input(prompt=""):
-    """What input() is while answers are looked at: there is nobody to ask."""
-    raise EOFError("input() has nobody to ask here: take what you need as arguments")
-
-
 def start_shell(module):
     """IPython without a terminal, so that magics and display work as in a notebook."""
     import matplotlib

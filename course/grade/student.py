@@ -25,6 +25,7 @@ import types
 import numpy as np
 import psutil
 
+from course import contract
 from course.grade import lesson, sandbox
 from course.grade.codec import describe, encode
 from course.grade.wire import receive, send
@@ -224,7 +225,7 @@ class Server:
     def execute(self):
         from IPython import get_ipython
 
-        builtins.input = lesson.no_input
+        builtins.input = contract.no_input
         compiled = codeop.Compile()  # remembers `from __future__ import ...` for what follows
         for source in self.sources:
             tree = ast.parse(get_ipython().transform_cell(source))

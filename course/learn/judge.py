@@ -13,7 +13,6 @@ from course import contract
 from course.check import compare
 from course.grade import slicing
 from course.grade.conform import WrongForm
-from course.grade.lesson import no_input
 from course.learn import odd
 from course.learn.forms import as_graded
 from course.learn.stopping import OutOfTime, within
@@ -28,7 +27,7 @@ def no_exit():
 def undisturbed():
     """While this lasts, an answer neither waits for a person nor ends the kernel that it runs in."""
     held = contextlib.ExitStack()
-    held.enter_context(mock.patch.object(builtins, "input", no_input))
+    held.enter_context(mock.patch.object(builtins, "input", contract.no_input))
     held.enter_context(mock.patch.object(get_ipython() or builtins, "ask_exit", no_exit, create=True))
     return held
 
