@@ -217,4 +217,4 @@ def test_the_class_comes_out_as_it_should(term):
     assert {name: results["98_exam"]["points"] for name, results in graded.items()} == expected
     kinds = [name.split()[0] for name in expected]
     assert kinds.count("right") == 44
-    assert kinds.count("hostile") + kinds.count("helpless") == 27
+    assert kinds.count("hostile") + kinds.count("helpless") == 28
