@@ -106,7 +106,7 @@ def add(student, path, name, unpacked):
     """Add a student's file, or all below a folder."""
     if not path.is_dir():
         return add_file(student, path, name, unpacked)
-    seen = 0
+    seen, links = 0, []
     for place, folders, names in os.walk(path):
         folders[:] = sorted(one for one in folders if not one.startswith((".", "__MACOSX")))
         seen += len(folders) + len(names)
@@ -114,8 +114,11 @@ def add(student, path, name, unpacked):
             student.notes.append(f"more than {MOST_ENTRIES} files: the rest is not looked at")
             return None
         for one in sorted(names):
-            if ENDING.search(one) and not one.startswith("._") and not Path(place, one).is_symlink():
+            if ENDING.search(one) and Path(place, one).is_symlink():
+                links.append(one)
+            elif ENDING.search(one) and not one.startswith("._"):
                 add_file(student, Path(place, one), one, unpacked)
+    student.notes += [f"a link, which is not opened: {readable(one)}" for one in links[:1]]
     return None
 
 

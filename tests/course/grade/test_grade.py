@@ -285,7 +285,7 @@ def test_cells_may_be_anywhere(graded, name, expected, note):
         ("deep", "unreadable", "RecursionError"),
         ("other", "other notebook", "no exercise of this notebook"),
         ("foreign", "not submitted", "no notebook of this course: report.ipynb"),
-        ("links", "not submitted", ""),
+        ("links", "not submitted", "a link, which is not opened: 98_exam.ipynb"),
     ],
 )
 def test_what_is_no_submission_is_named(graded, name, status, note):
