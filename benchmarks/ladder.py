@@ -42,8 +42,9 @@ def counts(data):
 
 
 def _pairs(data):
-    return np.hstack([10 * molecules.composition(data.charges),
-                      molecules.pair_features(data, PAIR_CENTERS, PAIR_WIDTH)])
+    return np.hstack(
+        [10 * molecules.composition(data.charges), molecules.pair_features(data, PAIR_CENTERS, PAIR_WIDTH)]
+    )
 
 
 def pairs(data):
@@ -51,16 +52,18 @@ def pairs(data):
 
 
 def triples(data):
-    return linear(data, np.hstack([_pairs(data), 3 * molecules.triple_features(data, *ANGLES)]),
-                  [1e-3, 3e-3, 1e-2])
+    return linear(
+        data, np.hstack([_pairs(data), 3 * molecules.triple_features(data, *ANGLES)]), [1e-3, 3e-3, 1e-2]
+    )
 
 
 def environments(data, sigma=2.0, lam=1e-3):
     """MAE and RMSE on each fold of the kernel between atoms; sigma, lam as notebook 25 chooses them."""
     around = descriptors.environments(data, *KNOTS)
     short = kernels.compress(around, 200)
-    K = kernels.environment_kernel(short, around.molecule, around.element, len(data.energies), sigma,
-                                   single=True)
+    K = kernels.environment_kernel(
+        short, around.molecule, around.element, len(data.energies), sigma, single=True
+    )
     return _fold_errors(data, K, lam)
 
 
@@ -90,11 +93,16 @@ def side_by_side(data, sigmas=(5.0, 7.0), lam=3e-5):
     around = descriptors.environments(data, *KNOTS, power=5, angle_weight=1.4, hydrogens=True, three_body=1.5)
 
     def between(atoms, axes, *sigmas):
-        some = descriptors.Environments(*(getattr(around, name)[atoms]
-                                          for name in ("features", "molecule", "atom", "element")))
+        some = descriptors.Environments(
+            *(getattr(around, name)[atoms] for name in ("features", "molecule", "atom", "element"))
+        )
         short = kernels.compress(some, axes)
-        return sum(kernels.environment_kernel(short, some.molecule, some.element, len(data.charges), sigma,
-                                              shape="matern") for sigma in sigmas) / len(sigmas)
+        return sum(
+            kernels.environment_kernel(
+                short, some.molecule, some.element, len(data.charges), sigma, shape="matern"
+            )
+            for sigma in sigmas
+        ) / len(sigmas)
 
     K = between(around.element > 0, 200, *sigmas) + 0.2 * between(around.element == 0, 80, 4.0)
     squared = kernels.squared_distances(K, np.diagonal(K), np.diagonal(K))
@@ -111,9 +119,14 @@ def network(_):
     return np.abs(names["errors"]).mean(axis=1), np.sqrt((names["errors"] ** 2).mean(axis=1))
 
 
-RUNGS = {"atoms: counts, linear": counts, "+ pairs, linear": pairs, "+ triples, linear": triples,
-         "kernel between atoms": environments, "kernels side by side": side_by_side,
-         "message passing, fast": network}
+RUNGS = {
+    "atoms: counts, linear": counts,
+    "+ pairs, linear": pairs,
+    "+ triples, linear": triples,
+    "kernel between atoms": environments,
+    "kernels side by side": side_by_side,
+    "message passing, fast": network,
+}
 
 
 def run():
@@ -122,7 +135,13 @@ def run():
     for name, rung in RUNGS.items():
         start = time.perf_counter()
         mae, *rmse = np.atleast_2d(rung(data))
-        rows.append({"model": name, "MAE": round(mae.mean(), 2), "sd": round(mae.std(ddof=1), 2),
-                     "RMSE": round(rmse[0].mean(), 2) if rmse else "",
-                     "seconds": round(time.perf_counter() - start, 1)})
+        rows.append(
+            {
+                "model": name,
+                "MAE": round(mae.mean(), 2),
+                "sd": round(mae.std(ddof=1), 2),
+                "RMSE": round(rmse[0].mean(), 2) if rmse else "",
+                "seconds": round(time.perf_counter() - start, 1),
+            }
+        )
     return rows
