@@ -20,6 +20,7 @@ def test_the_branch_of_the_launch_buttons_sets_itself_up(tmp_path, monkeypatch):
     assert (tmp_path / "branch" / "data" / "registry.toml").exists()
     assert not (tmp_path / "branch" / "data" / "raw").exists()
     called = []
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the cell adds to it
     monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
     exec(book.cells[1].source, {})  # helpers are here: nothing is fetched
     assert called == []
