@@ -153,6 +153,21 @@ def nothing_printed(book):
 
 
 CHECKED = ["nbval-check-output"]
+def set_course(**given):
+    def change(book):
+        for found in book.cells:
+            if "exercise" in found.metadata.get("tags", []):
+                found.metadata.course.update(given)
+
+    return change
+
+
+def markers_turned(book):
+    found = cell(book, "exercise")
+    begun = found.source.replace("BEGIN SOL", "X").replace("END SOL", "BEGIN SOL")
+    found.source = begun.replace("### X", "### END SOL")
+
+
 BREAKS = [
     (rules.executed, unexecuted, "was executed as None, is cell"),
     (rules.clean_outputs, lambda b: add(b, "1", outputs=[printed("oh", "stderr")]), "a warning is stored"),
@@ -163,10 +178,10 @@ BREAKS = [
     (rules.tolerances, loose, "a tolerance for the whole cell; give rules with"),
     (rules.tolerances, unreasoned, "is not allowed; give"),
     (rules.parameters, lambda b: cell(b, "parameters").metadata.tags.remove("parameters"), "0 cells tagged"),
-    (rules.metadata, lambda b: b.metadata.pop("budget"), 'add "budget"'),
+    (rules.well_formed, lambda b: b.metadata.pop("budget"), 'add "budget"'),
     (rules.metadata, lambda b: b.metadata.update(papermill={"input_path": "x"}), "hold papermill"),
-    (rules.plain_python, lambda b: add(b, "!false"), "a magic or shell line"),
-    (rules.plain_python, lambda b: add(b, "%typo"), "a magic or shell line"),
+    (rules.well_formed, lambda b: add(b, "!false"), "a magic or shell line"),
+    (rules.well_formed, lambda b: add(b, "%typo"), "a magic or shell line"),
     (rules.plain_python, lambda b: add(b, "x = 1;"), "ends with ';'"),
     (rules.plain_python, lambda b: add(b, "import sys\nsys.exit(0)"), "ends the kernel"),
     (rules.plain_python, lambda b: add(b, "quit()"), "ends the kernel"),
@@ -196,6 +211,14 @@ BREAKS = [
     (rules.prose_held, print_another_number, "is no longer what code-12-01 says; if the text is right"),
     (rules.frame, no_time, "must say `*Before:* X. *Time:* N minutes"),
     (rules.says_its_data, nothing_printed, "no checked cell prints"),
+    (rules.well_formed, lambda b: add(b, "def f(:"), "line 1 is no Python (invalid syntax)"),
+    (rules.well_formed, lambda b: b.metadata.update(budget={"seconds": "60", "memory_mb": 1}), "no budget"),
+    (rules.well_formed, lambda b: b.cells.clear(), "no cell"),
+    (rules.well_formed, set_course(points="two"), "'two' points; give a number"),
+    (rules.well_formed, set_course(message=5), "the message is 5; write a sentence"),
+    (rules.well_formed, set_course(id=None), "exercises have the id None; give each its own"),
+    (rules.well_formed, lambda b: cell(b, "exercise").metadata.pop("course"), "without id or points"),
+    (rules.exercises, markers_turned, "1 times BEGIN SOLUTION, 1 times END"),
 ]
 
 
@@ -212,3 +235,25 @@ def test_a_broken_notebook_is_told_what_to_do_in_one_line(broken, rule, change, 
 def test_the_unbroken_notebook_passes(broken):
     book = broken(lambda _: None)
     assert [line for rule in rules.RULES for line in rule(book)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no notebook (Notebook does not appear to be JSON: ''); take the file from git again"),
+        ('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "no cell; take"),
+        ('{"cells": [{"cell_type": "markdown", "metadata": {}, "source": "x"}], "metadata": {},'
+         ' "nbformat": 4, "nbformat_minor": 4}', "cells without an id (format 4.4); open and save it"),
+    ],
+)  # fmt: skip
+def test_a_file_that_no_rule_can_read_is_one_line(tmp_path, text, said):
+    path = tmp_path / "12_x.ipynb"
+    path.write_text(text, encoding="utf-8")
+    (line,) = rules.faults(path)
+    assert line.startswith(f"12_x: {said}")
+
+
+@pytest.mark.parametrize("source", ["SEED, DEVICE = 0, 1", "SEED = 0\nDEVICE: str = 0\nx = {}\nx[1] = 2"])
+def test_parameters_may_be_assigned_in_every_way(broken, source):
+    change = lambda book: cell(book, "parameters").update(source=source)  # noqa: E731
+    assert list(rules.parameters(broken(change))) == []
