@@ -64,7 +64,7 @@ def refresh(parameters, jobs):
 
 
 def lab(parameters, jobs):
-    return [module("jupyterlab", "--notebook-dir=notebooks")]
+    return [module("course.run.lab")]
 
 
 def learn(parameters, jobs):

@@ -1,5 +1,9 @@
-"""A student's hour in the real JupyterLab, driven by the system's Chromium: open, run, answer, save."""
+"""A student's hour in the real JupyterLab, driven by the system's Chromium: open, run, answer, save.
 
+And an author's minute in it, where nothing may be saved that nobody saved.
+"""
+
+import contextlib
 import json
 import os
 import socket
@@ -48,19 +52,17 @@ BESIDE = (  # one exercise right, one half right, one wrong, by their ids
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def server(browser, tmp_path_factory):
-    """make learn, without a browser of its own; yields (address, folder of the copies)."""
-    folder = tmp_path_factory.mktemp("learn") / "work"
+@contextlib.contextmanager
+def serving(folder, *module):
+    """JupyterLab as a module of the course starts it, without a browser of its own; gives its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "course.learn.start", "--to", str(folder), "--no-browser"]
+    command = [sys.executable, "-m", *module, "--no-browser"]
     command += ["--allow-root", f"--ServerApp.port={port}", "--IdentityProvider.token="]
     command += ["--LabApp.expose_app_in_browser=True"]  # the test asks the page's own model
-    config = str(folder.parent / "config")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_DIR": config}
-    with open(folder.parent / "log", "w") as log:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_DIR": str(folder / "config")}
+    with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     end = time.monotonic() + 600  # other tests may need the processor as well
@@ -70,13 +72,23 @@ def server(browser, tmp_path_factory):
             break
         except OSError:
             ended = process.poll() is not None or time.monotonic() > end
-            assert not ended, (folder.parent / "log").read_text()[-2000:]
+            assert not ended, (folder / "log").read_text()[-2000:]
             time.sleep(0.2)
-    yield address, folder
-    process.terminate()
-    process.wait(30)
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
     with pytest.raises(urllib.error.URLError, match="refused"):  # it ends with the command
         urllib.request.urlopen(f"{address}/api")
+
+
+@pytest.fixture(scope="module")
+def server(browser, tmp_path_factory):
+    """make learn; yields (address, folder of the copies)."""
+    folder = tmp_path_factory.mktemp("learn")
+    with serving(folder, "course.learn.start", "--to", str(folder / "work")) as address:
+        yield address, folder / "work"
 
 
 @pytest.fixture
@@ -235,3 +247,29 @@ def test_mishaps_of_an_hour_lead_to_a_line(server, page):
     page.locator(".jp-RenderedMarkdown a:visible", has_text="glossary").first.click()
     page.wait_for_selector(".jp-MarkdownViewer h1:has-text('Glossary')")
     screenshot(page, "glossary")
+
+
+def test_an_author_saves_and_nothing_else_does(browser, page, tmp_path):
+    """An open source is written by Ctrl+S alone, and a user's own settings count beside that."""
+    name = find("11").relative_to(NOTEBOOKS).as_posix()
+    path = tmp_path / "notebooks" / name
+    path.parent.mkdir(parents=True)
+    before = find("11").read_bytes()
+    path.write_bytes(before)
+    folder = tmp_path / "config" / "lab" / "user-settings" / "@jupyterlab" / "docmanager-extension"
+    folder.mkdir(parents=True)
+    own = {"autosaveInterval": 1}  # seconds: if anything saved by itself, it would do so at once
+    (folder / "plugin.jupyterlab-settings").write_text(json.dumps(own))
+    with serving(tmp_path, "course.run.lab", f"--ServerApp.root_dir={tmp_path / 'notebooks'}") as address:
+        asked = urllib.request.urlopen(f"{address}/lab/api/settings/@jupyterlab/docmanager-extension:plugin")
+        found = json.load(asked)
+        assert found["schema"]["properties"]["autosave"]["default"] is False
+        assert found["settings"] == own
+        opened(page, address, name)
+        page.evaluate(SET, ["code-11-02", "changed = 1"])
+        page.wait_for_timeout(4000)
+        assert not page.evaluate(SAVED)
+        assert path.read_bytes() == before
+        save(page)
+        assert b"changed = 1" in path.read_bytes()
+    assert "nothing is saved by itself" in (tmp_path / "log").read_text()
