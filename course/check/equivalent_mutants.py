@@ -82,4 +82,6 @@ EQUIVALENT = {  # (module, line, change): reason
      "0 -> -1"): "a frame of one row",
     ("molecules", "width = 1 + max(all_pairs.first.max(initial=0), all_pairs.second.max(initial=0))",
      "0 -> 1"): "a wider stride keeps the atoms apart as well",
+    ("graphs", "for part in rows[torch.argsort(sizes[rows], stable=True)].split(batch)]", "True -> False"):
+        "it orders molecules of one size alone",
 }
