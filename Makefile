@@ -23,3 +23,6 @@ help:
 
 $(NAMES):
 	@$(PYTHON) -m course $@ $(GIVEN) $(OWN)
+
+.DEFAULT:
+	@$(PYTHON) -m course $@

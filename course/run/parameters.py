@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,10 +15,22 @@ ALLOWED = {
     "PROFILE": ("fast", "full"),
     "TORCH": ("cpu",),
     "OPEN": ("yes", "no"),
+    **dict.fromkeys(("ANONYMOUS", "FORCE", "SHOW"), ("1",)),  # without them: no
 }
 DECISIONS = re.compile(r"\w+=(?:real|sample)(?:,\w+=(?:real|sample))*")
-NUMBERS = ("JOBS", "THREADS")
-FILES = ("SUBMISSIONS", "FILE", "PATH", "A", "B")
+FILES = ("SUBMISSIONS", "FILE", "PATH", "ROSTER", "A", "B")
+COUNT = (r"[1-9]\d{0,3}", "must be a whole number from 1 on")
+FORMS = {  # what a value must look like, and that in words
+    "JOBS": COUNT,
+    "THREADS": COUNT,
+    "SHARE": (r"\d{1,4}/[1-9]\d{0,3}", "must be K/N, for example 0/7"),
+    "LATE_PERCENT": (r"\d{1,2}(\.\d+)?|100", "must be a number from 0 to 100"),
+    "LATE_FREE": (r"\d{1,3}", "must be a whole number of days from 0 on"),
+    "EXERCISES": (r"\d\d\.\d+(\s+\d\d\.\d+)*", "must be ids of exercises, for example 12.3 22.1"),
+    "SCHEDULER": (r"(\w+://)?\S+:\d+", "must be an address, for example tcp://host:8786"),
+    "COURSE_HUB": (r"https?://\S+", "must be an address, for example https://hub.example.org"),
+    "COURSE_REPOSITORY": (r"[\w.-]+/[\w.-]+", "must be owner/name"),
+}
 
 
 class Refused(Exception):
@@ -27,6 +40,18 @@ class Refused(Exception):
 def known_notebooks():
     """The numbers of the course's notebooks, in order."""
     return sorted(path.name[:2] for path in (ROOT / "notebooks").glob("[0-9]_*/[0-9][0-9]_*.ipynb"))
+
+
+def is_date(text):
+    try:
+        return bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def benchmarks():
+    """The names of the benchmarks, in order."""
+    return sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
 
 
 def parse(arguments, commands):
@@ -44,6 +69,8 @@ def parse(arguments, commands):
             given[key] = value.strip()
         else:
             raise Refused(f"{argument}: not understood; give PARAMETER=VALUE, or -j N")
+    if given.get("NB") == "":  # NB=$N without an N is one notebook's number that got lost, not all of them
+        raise Refused(f"NB=: is empty; leave it out, or give some of {' '.join(known_notebooks())}")
     given = {key: value for key, value in given.items() if value}
     for key in given:
         if key not in command.parameters:
@@ -66,14 +93,18 @@ def check(name, command, given):
         decided = key == "DATA" and DECISIONS.fullmatch(given.get(key, ""))
         if key in given and given[key] not in allowed and not decided:
             raise Refused(f"{key}={given[key]}: not known; allowed are {' '.join(allowed)}")
-    for key in NUMBERS:
-        if key in given and not re.fullmatch(r"[1-9]\d{0,3}", given[key]):
-            raise Refused(f"{key}={given[key]}: must be a whole number from 1 on")
+    for key, (form, words) in FORMS.items():
+        if key in given and not re.fullmatch(form, given[key]):
+            raise Refused(f"{key}={given[key]}: {words}")
     for key in FILES:
         if key in given and not Path(given[key]).exists():
             raise Refused(f"{key}={given[key]}: there is no such file or folder")
-    if "SHARE" in given and not re.fullmatch(r"\d{1,4}/[1-9]\d{0,3}", given["SHARE"]):
-        raise Refused(f"SHARE={given['SHARE']}: must be K/N, for example 0/7")
+    if "DEADLINE" in given and not is_date(given["DEADLINE"]):
+        raise Refused(f"DEADLINE={given['DEADLINE']}: must be a date and time, such as 2026-11-30T23:59")
+    for benchmark in given.get("BENCH", "").split():
+        if benchmark not in (known := benchmarks()):
+            raise Refused(f"BENCH={benchmark}: no such benchmark; allowed are {' '.join(known)}")
+    check_notebooks(" ".join(re.findall(r"\b(\d\d)\.", given.get("EXERCISES", ""))), single=False)
     if "NB" in given and name != "new":
         check_notebooks(given["NB"], single=name in ("refresh", "grade-mine", "own"))
 

@@ -41,6 +41,17 @@ from course.run.parameters import Refused, parse
         ("refresh NB=11", ""),
         ("grade SUBMISSIONS=/no/such/folder", "SUBMISSIONS=/no/such/folder: there is no such file or folder"),
         ("drift SHARE=7", "SHARE=7: must be K/N, for example 0/7"),
+        ("check NB=", "NB=: is empty; leave it out, or give some of 11 12"),
+        ("student FORCE=no", "FORCE=no: not known; allowed are 1"),
+        ("bench BENCH=foo", "BENCH=foo: no such benchmark; allowed are anomalies busy"),
+        ("site COURSE_HUB=foo", "COURSE_HUB=foo: must be an address"),
+        ("grade SUBMISSIONS=. DEADLINE=tomorrow", "DEADLINE=tomorrow: must be a date and time"),
+        ("grade SUBMISSIONS=. LATE_PERCENT=abc", "LATE_PERCENT=abc: must be a number from 0 to 100"),
+        ("grade SUBMISSIONS=. LATE_FREE=-1", "LATE_FREE=-1: must be a whole number of days"),
+        ("grade SUBMISSIONS=. SCHEDULER=foo", "SCHEDULER=foo: must be an address"),
+        ("grade SUBMISSIONS=. ROSTER=/no/such", "ROSTER=/no/such: there is no such file or folder"),
+        ("grade SUBMISSIONS=. EXERCISES=3", "EXERCISES=3: must be ids of exercises"),
+        ("grade SUBMISSIONS=. EXERCISES=99.1", "NB=99: no notebook has this number"),
     ],
 )
 def test_a_command_line_is_refused_in_one_line(line, said, monkeypatch):
@@ -86,6 +97,8 @@ def test_every_command_has_one_line_of_help_and_every_make_target_is_one():
     makefile = (ROOT / "Makefile").read_text()
     names = makefile.split("NAMES :=")[1].split(".PHONY")[0].replace("\\", " ").split()
     assert set(names) == set(COMMANDS)
+    unknown = subprocess.run(["make", "gradd"], cwd=ROOT, capture_output=True, text=True)
+    assert unknown.stderr.startswith("gradd: no such command; allowed are all test")
     assert all(command.help and "\n" not in command.help for command in COMMANDS.values())
 
 
