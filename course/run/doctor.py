@@ -67,8 +67,8 @@ def packages():
         from course.run.environment import direct_dependencies, locked_versions
 
         locked = locked_versions(f"{sys.version_info[0]}.{sys.version_info[1]}")
-    except ImportError:
-        yield "environment", "not there", "run `make env`"
+    except ImportError as error:  # checkout() says it where there is no environment at all
+        yield "packages", f"unknown ({error})", "run `make env`"
         return
     for name in direct_dependencies():
         try:

@@ -44,6 +44,13 @@ def works(folder=FOLDER):
         return False
 
 
+def missing(folder=FOLDER):
+    """The packages of the course that are gone from an environment, whatever its stamp says."""
+    places = [*map(str, folder.glob("lib/python3*/site-packages")), str(folder / "Lib" / "site-packages")]
+    look = importlib.metadata.Distribution.discover
+    return [name for name in direct_dependencies() if not any(look(name=name, path=places))]
+
+
 def complete_here():
     """Whether the interpreter that runs this has all packages of the course, as a conda user's has."""
     if sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
@@ -89,24 +96,34 @@ def ensure(torch="", folder=FOLDER, force=False):
     sound = works(folder)
     stamp = installed(folder)
     fits = bool(stamp) and (stamp == wanted(torch) or (not torch and stamp.split()[0] == wanted()))
-    if sound and fits and not force:
+    gone = missing(folder) if sound and fits else []
+    if sound and fits and not gone and not force:
         return
     if sound and folder.is_symlink():  # it belongs to somebody else
         raise NotPossible(
-            f"environment: {folder.name} is a link to an environment that does not fit requirements.lock; "
+            f"environment: {folder.name} is a link to an environment that does not fit requirements.lock"
+            f"{' (no ' + gone[0] + ')' if gone else ''}; "
             "remove the link, and the next command makes one here"
         )
     if not sound and (folder.exists() or folder.is_symlink()):
-        print(
-            f"environment: {folder.name} is broken (its Python does not start); making it again", flush=True
-        )
-        folder.unlink() if folder.is_symlink() else shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
+    if gone:
+        print(f"environment: {folder.name} lacks {', '.join(gone)}; installing again", flush=True)
     torch = torch or (stamp.split()[1:] or [""])[0]
     announce(torch, folder)
     uv = uv_of(folder, sound)
     install(uv, torch, folder)
     (folder / "installed").write_text(wanted(torch) + "\n", encoding="utf-8")
     print("environment: ready", flush=True)
+
+
+def remove(folder):
+    """Take away an environment that does not start, or whatever stands in its place."""
+    print(f"environment: {folder.name} is broken (its Python does not start); making it again", flush=True)
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def announce(torch, folder):

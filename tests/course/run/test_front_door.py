@@ -107,16 +107,19 @@ def test_every_command_has_one_line_of_help_and_every_make_target_is_one():
 
 def test_a_sound_environment_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "works", lambda folder=None: True)
+    monkeypatch.setattr(environment, "missing", lambda folder: [])
     monkeypatch.setattr(environment, "install", lambda *_: pytest.fail("nothing to install"))
     (tmp_path / "installed").write_text(environment.wanted() + "\n")
     environment.ensure(folder=tmp_path)
 
 
-@pytest.mark.parametrize("state", ["python gone", "no pip", "half installed", "link to nowhere"])
+@pytest.mark.parametrize("state", ["python gone", "no pip", "half installed", "link to nowhere", "a file"])
 def test_a_broken_environment_is_made_again(state, tmp_path, monkeypatch, capsys):
     folder, made = tmp_path / ".venv", []
     if state == "link to nowhere":
         folder.symlink_to(tmp_path / "gone")
+    elif state == "a file":
+        folder.touch()
     else:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     if state == "python gone":
@@ -134,8 +137,22 @@ def test_a_broken_environment_is_made_again(state, tmp_path, monkeypatch, capsys
     assert environment.works(folder)
     assert environment.installed(folder) == environment.wanted()
     assert "fetches up to" in capsys.readouterr().out
+    monkeypatch.setattr(environment, "missing", lambda folder: [])
     environment.ensure(folder=folder)
     assert made == [""]
+
+
+def test_packages_that_are_gone_are_noticed_and_installed_again(tmp_path, monkeypatch, capsys):
+    folder, made = tmp_path / ".venv", []
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (folder / "installed").write_text(environment.wanted() + "\n")
+    assert environment.missing(folder) == environment.direct_dependencies()
+    assert environment.missing(Path(sys.prefix)) == []
+    monkeypatch.setattr(environment, "uv_of", lambda folder, sound: "uv")
+    monkeypatch.setattr(environment, "install", lambda uv, torch, folder: made.append(torch))
+    environment.ensure(folder=folder)
+    assert made == [""]
+    assert "lacks axe-playwright-python, captum, " in capsys.readouterr().out
 
 
 def test_a_link_to_somebody_elses_environment_is_never_written_to(tmp_path, monkeypatch):
@@ -148,6 +165,10 @@ def test_a_link_to_somebody_elses_environment_is_never_written_to(tmp_path, monk
         with pytest.raises(environment.NotPossible, match="remove the link"):
             environment.ensure(folder=link, force=force)
     (theirs / "installed").write_text(environment.wanted() + "\n")
+    monkeypatch.setattr(environment, "missing", lambda folder: ["torch"])
+    with pytest.raises(environment.NotPossible, match=r"requirements.lock \(no torch\); remove the link"):
+        environment.ensure(folder=link)
+    monkeypatch.setattr(environment, "missing", lambda folder: [])
     environment.ensure(folder=link)
     assert environment.works(theirs)
 
@@ -155,6 +176,7 @@ def test_a_link_to_somebody_elses_environment_is_never_written_to(tmp_path, monk
 def test_make_env_installs_again_where_packages_may_be_gone(tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(environment, "works", lambda folder=None: True)
+    monkeypatch.setattr(environment, "missing", lambda folder: [])
     monkeypatch.setattr(environment, "uv_of", lambda folder, sound: "uv")
     monkeypatch.setattr(environment, "install", lambda uv, torch, folder: made.append(torch))
     (tmp_path / "installed").write_text(environment.wanted() + "\n")
