@@ -155,8 +155,8 @@ def relevance_rank(heatmaps, masks):
     """
     heatmaps, masks = _checked_maps(heatmaps, masks)
     sizes = np.maximum(masks.sum((1, 2)), 1)
-    ordered = np.sort(heatmaps.reshape(len(heatmaps), -1), axis=1)
-    last = ordered[np.arange(len(sizes)), -sizes][:, None, None]
+    rows = zip(heatmaps.reshape(len(heatmaps), -1), sizes, strict=True)
+    last = np.array([np.partition(row, -size)[-size] for row, size in rows]).reshape(-1, 1, 1)
     above, tied = heatmaps > last, heatmaps == last
     left = (sizes - above.sum((1, 2))) / tied.sum((1, 2))  # share of the tied pixels that still fit
     return ((above & masks).sum((1, 2)) + left * (tied & masks).sum((1, 2))) / sizes
