@@ -136,7 +136,8 @@ def _recorded(path, arguments, record):
     for line, contexts in cover.get_data().contexts_by_lineno(str(path)).items():
         for test in set(contexts) & set(lines):
             lines[test].append(line)
-    Path(record).write_text(json.dumps({test: [recorder.seconds[test], lines[test]] for test in lines}))
+    if code == 0:
+        Path(record).write_text(json.dumps({test: [recorder.seconds[test], lines[test]] for test in lines}))
     return code
 
 
