@@ -18,15 +18,53 @@ MODULES = {
 }
 
 
-def imports(path):
-    """The modules of this repository that a file imports, also inside its functions."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(path, text=None):
+    """The modules of this repository that a file imports, also inside its functions, relative or by name."""
+    found, package = set(), path.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(ast.parse(text or path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {module, *(f"{module}.{name.name}" for name in node.names)}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            found |= {name.value for name in node.args if isinstance(name, ast.Constant)}
     return {name for name in found if name in MODULES}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from course import contract", "import course.contract as c", "from ..course import contract",
+     "from course.contract import tags", "def f():\n    import course.contract",
+     "importlib.import_module('course.contract')", "__import__('course.contract')"],
+)  # fmt: skip
+def test_a_forbidden_import_is_seen_in_every_form(line):
+    assert "course.contract" in imports(ROOT / "helpers" / "x.py", line)
+    assert imports(ROOT / "helpers" / "x.py", "from . import anomalies") == {"helpers", "helpers.anomalies"}
+
+
+def rooms():
+    """{room: words for what its modules may import} of the document's table, code alone."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for names, allowed in re.findall(r"^\| (`.+?`) \| .+? \| (.+) \|$", text, re.MULTILINE):
+        for name in re.findall(r"`(helpers|benchmarks|course)/(\w*)", names):
+            yield name[1] or name[0], set(re.findall(r"\w+", re.sub(r"\(.*?\)", "", allowed)))
+
+
+def room(name):
+    """The room of a module, by its last folder: helpers, benchmarks, run ...; "" for the front door's."""
+    first, *rest = name.split(".")
+    return first if first != "course" else rest[0] if rest else ""
+
+
+def test_each_room_imports_what_the_document_says():
+    allowed = dict(rooms())
+    assert {"helpers", "contract", "notebooks", "run", "check", "learn", "grade", "publish"} < set(allowed)
+    for name, path in MODULES.items():
+        if room(name) in allowed:
+            there = {room(other) for other in imports(path)} - {room(name), ""}
+            assert there <= allowed[room(name)], f"{name}: {sorted(there - allowed[room(name)])}"
 
 
 def test_the_rooms_that_the_document_names_exist():
@@ -76,7 +114,7 @@ def test_test_files_fit_on_a_screen():
     assert not {path: lines for path, lines in lengths.items() if lines > 350}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("benchmarks")])
+@pytest.mark.parametrize("name", MODULES)
 def test_files_and_functions_fit_on_a_screen(name):
     text = MODULES[name].read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 350, f"{name} has {len(text.splitlines())} lines"
