@@ -97,12 +97,11 @@ def class_folders(root):
                        if path.suffix.lower() in UNREADABLE)
     said = ", ".join(f"{count} {suffix}" for suffix, count in left_out.items())
     beside = len(pictures(visible(Path(root))))
-    _check_classes(root, found, within, (f"{said}, to be saved as .jpg" if said else "",
-                                         f"{beside} pictures beside the folders" if beside else ""))
-    for what in (f"{said} that cannot be read and are left out; save them as .jpg" if said else "",
-                 f"{beside} pictures beside the class folders, which are left out" if beside else ""):
-        if what:
-            warnings.warn(f"root: '{root}' has {what}", stacklevel=2)
+    notes = [f"{said} that cannot be read and are left out; save them as .jpg"] if said else []
+    notes += [f"{beside} pictures beside the class folders, which are left out"] if beside else []
+    _check_classes(root, found, within, notes)
+    for note in notes:
+        warnings.warn(f"root: '{root}' has {note}", stacklevel=2)
     names = np.repeat(list(found), [len(paths) for paths in found.values()])
     return [path for paths in found.values() for path in paths], names
 
@@ -113,8 +112,7 @@ def _check_classes(root, found, within, notes):
     if len(found) < 2 or empty:
         problem = f"no photograph in {empty}" if empty else f"{len(found)} class folders {list(found)}"
         below = [path.name for name in empty for path in within[name] if path.is_dir()][:1]
-        notes = [note for note in notes if note]
-        notes += [f"folders such as {name!r}: give what holds the classes" for name in below]
+        notes = notes + [f"folders such as {name!r}: give what holds the classes" for name in below]
         problem += f" (but {'; '.join(notes)})" if notes else ""
         raise ValueError(f"root: '{root}' has {problem}; allowed are two or more folders with photographs")
     plain = Counter(name.strip().casefold() for name in found)
