@@ -97,8 +97,8 @@ class FilterConv(nn.Module):
     """Continuous filters: x_i + g(sum_j y_j * h(r_ij), x_i), element by element, y = x without mixing atoms.
 
     Each feature of the sender is multiplied by its own filter h(r) = sum_k radial_k(r) h_k, a smooth curve of
-    the distance. Source: Schütt et al., J. Chem. Phys. 148, 241722 (2018), there with h a network of two
-    layers on the same Gaussians.
+    the distance. The sum over k and j is one matrix product. Source: Schütt et al., J. Chem. Phys. 148,
+    241722 (2018), there with h a network of two layers on the same Gaussians.
     """
 
     def __init__(self, features, filters, hidden, dropout=0.0):
@@ -110,13 +110,13 @@ class FilterConv(nn.Module):
                                     nn.Linear(hidden, features))
 
     def messages(self, x, filters):
-        """Return (b, n, hidden): sum over j of y_j * h(r_ij)."""
-        b, n, k, _ = filters.shape
-        gathered = (filters.reshape(b, n * k, n) @ self.send(x)).reshape(b, n, k, -1)
-        return (gathered * self.filters).sum(2)
+        """Return (b, n, hidden): sum over j of y_j * h(r_ij); senders x (b, m, f), filters (b, n, k, m)."""
+        weighted = self.send(x)[:, None] * self.filters[:, None]  # (b or 1, k, m, hidden)
+        return filters.flatten(2) @ weighted.flatten(1, 2)
 
-    def forward(self, x, filters, mask):
-        return x + self.update(self.messages(x, filters) + self.own(x))
+    def forward(self, x, filters, mask, senders=None):
+        """senders: whom filters reach, (b or 1, m, f); the atoms x themselves unless given."""
+        return x + self.update(self.messages(x if senders is None else senders, filters) + self.own(x))
 
 
 class Attention(nn.Module):
@@ -179,8 +179,13 @@ class EnergyNetwork(nn.Module):
         """Return the features of every atom after all layers, (b, n, features), 0 on padding."""
         mask = kinds > 0
         x = self.embed(kinds)
-        for layer in self.layers:
-            x = layer(x, filters, mask) * mask[..., None]
+        for number, layer in enumerate(self.layers):
+            if number == 0 and isinstance(layer, FilterConv):  # atoms of one element still send the same
+                by_element = F.one_hot(kinds, self.embed.num_embeddings).to(filters.dtype)[:, None]
+                x = layer(x, filters @ by_element, mask, self.embed.weight[None])
+            else:
+                x = layer(x, filters, mask)
+            x = x * mask[..., None]
         return x
 
     def forward(self, kinds, filters):

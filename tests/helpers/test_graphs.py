@@ -53,6 +53,15 @@ def test_padding_has_no_effect_wherever_it_lies(layer):
     assert not padded[:, 7:].any()
 
 
+def test_the_first_layer_hears_elements_as_it_would_hear_their_atoms():
+    kinds, coordinates = batch()
+    model, filters = network("filter"), graphs.radial(coordinates, kinds > 0, 4)
+    x = model.embed(kinds)
+    for layer in model.layers:  # every atom sends
+        x = layer(x, filters, kinds > 0) * (kinds > 0)[..., None]
+    torch.testing.assert_close(model.nodes(kinds, filters), x)
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_rotation_and_shift_change_nothing_and_stretching_does(layer):
     kinds, coordinates = batch()
