@@ -19,6 +19,8 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
+
 from course.grade import plan, sandbox
 from course.grade.wire import hand, receive, send
 from course.notebooks import ROOT
@@ -26,7 +28,8 @@ from course.notebooks import ROOT
 BOOT = "import importlib, sys; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).main()"
 GRACE = 15  # seconds for the checker beyond a check's own
 BY_MACHINE, BY_ITSELF = "by the machine", "by itself"
-MOST_PAIRS = 3  # of a lesson with the imports that it needs, with all, and one more
+MOST_PAIRS = 2  # warm at once: a lesson with the imports that it needs, and with all
+ENOUGH = 6 * 2**30  # bytes free, or those that nobody uses end
 
 
 class Broken(RuntimeError):
@@ -214,7 +217,8 @@ def borrowed(key, make):
             pair.users += 1
             POOL[key] = pair  # the last used stands last
             idle = [name for name, one in POOL.items() if not one.users]
-            for name in idle[: max(0, len(POOL) - MOST_PAIRS)]:
+            kept = MOST_PAIRS if psutil.virtual_memory().available > ENOUGH else 0
+            for name in idle[: max(0, len(POOL) - kept)]:
                 POOL.pop(name).close()
     try:
         yield pair
