@@ -105,7 +105,7 @@ def test_bad_precision_and_device_are_named():
         anomalies.softmin_scores(X, 1.0, precision="float32", device="tpu")
 
 
-def test_a_cluster_in_float32_gives_the_same_scores(monkeypatch, put_back):
+def test_a_cluster_in_float32_gives_the_same_scores(monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(softmin_tasks, "TASK_ROWS", 250)
     X = np.random.default_rng(8).normal(size=(900, 3))
@@ -115,7 +115,7 @@ def test_a_cluster_in_float32_gives_the_same_scores(monkeypatch, put_back):
     np.testing.assert_allclose(there, here, rtol=0, atol=1e-6)
 
 
-def test_a_cluster_that_loses_a_worker_gives_the_same_scores(monkeypatch, put_back):
+def test_a_cluster_that_loses_a_worker_gives_the_same_scores(monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(softmin_tasks, "TASK_ROWS", 250)
     X = np.random.default_rng(7).normal(size=(5000, 6))

@@ -39,7 +39,7 @@ def narrow():
 
 
 @pytest.fixture
-def cells(narrow, monkeypatch, put_back):
+def cells(narrow, monkeypatch):
     """Run cells of a notebook, its imports first, on what is given: the variables afterwards."""
     mpl.use("agg")
     monkeypatch.setattr(networks, "load_network", lambda *_, **__: copy.deepcopy(narrow))

@@ -94,7 +94,7 @@ def test_a_right_answer_counts_in_every_form(number):
 
 
 @pytest.mark.parametrize("number", ["11", "12", "22"])
-def test_in_the_students_notebook_the_same_forms_count(number, put_back):
+def test_in_the_students_notebook_the_same_forms_count(number):
     """What self_check says of the visible checks is what the grader says of them, in every form."""
     content = find_checked(number).read_bytes()
     copied = contract.student_copy(nbformat.reads(content.decode(), as_version=4))

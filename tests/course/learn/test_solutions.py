@@ -19,7 +19,7 @@ WITH_EXERCISES = [path for path in all_notebooks() if contract.exercises(nbforma
 
 
 @pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.name[:2])
-def test_every_solution_is_correct(path, monkeypatch, plain_shell, put_back):
+def test_every_solution_is_correct(path, monkeypatch, plain_shell):
     """Of the lesson, what its checks need; the answers stand in the order of the lesson."""
     monkeypatch.setattr(history, "RAN", [])
     source = nbformat.read(path, 4)

@@ -16,8 +16,6 @@ from course.publish import copies, links, pages, site
 from course.publish.mathml import overlined
 from course.publish.pages import Hosting, PageError
 
-pytestmark = pytest.mark.usefixtures("put_back")  # Sphinx adds to the import path
-
 
 @pytest.fixture
 def broken(tmp_path, monkeypatch):
