@@ -34,7 +34,7 @@ class Limits:
     disk: int = 300
     isolated: bool = True  # use namespaces where the machine has them
     whole: bool = False  # run every cell, not only those that the checks need
-    lean: bool = False  # never import what this hand-in needs not; a class shares processes with all imports
+    lean: bool = False  # one hand-in alone: import only what it needs; see plan.ways
 
 
 def verdict(record, check, book, defined=()):

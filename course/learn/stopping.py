@@ -53,9 +53,8 @@ def within(seconds, work):
         if back:
             return  # the work has ended already
         if frame and frame.f_code is within.__code__:
-            return timer.set(
-                SOONEST
-            )  # it has not begun, or is just ending: raised here, nothing would be put back
+            # the work has not begun, or is just ending: raised here, nothing would be put back
+            return timer.set(SOONEST)
         if time.monotonic() < end:
             raise KeyboardInterrupt  # where the timer is a thread, a person's interrupt comes here as well
         timer.set(pause)
