@@ -8,8 +8,9 @@ cell widens that for single numbers with its metadata, and says why:
 
 A rule holds for the floats right of the first match of `after` (a regular expression) in each line; lines
 without a match stay exact. Where a number is printed with its spread, "0.98 ± 0.01", no rule is wider than
-that spread. `"within": [0, 1]` says what nature allows where the words of the output do not. Runs of blanks
-count as one: tables are aligned to the width of their numbers.
+that spread, and a value printed with its interval, "0.04 [0.02, 0.07]", stays in it. `"within": [0, 1]` says
+what nature allows where the words of the output do not. Runs of blanks count as one: tables are aligned to
+the width of their numbers.
 """
 
 import math
@@ -26,6 +27,8 @@ SIGNED = ("correlation", "cosine", "silhouette", "rand")  # from -1 on
 # a title with one of these says that what follows is something else
 UNBOUNDED = re.compile(r"\b(seconds|MAE|RMSE|MSE|error|loss|kcal|ratio|distance|sd|inertia|score)", re.I)
 SPREAD = r"\s*(?:±|\+/-|\+-)\s*"
+FLOAT = r"[-+]?\d+\.\d+"
+INTERVAL = re.compile(rf"({FLOAT})\s+\[({FLOAT}), ({FLOAT})\]")
 PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
 
 
@@ -119,6 +122,19 @@ def bounds(line, place, title="", rule=None):
     return (-1.0 if kind[1].lower() in SIGNED else 0.0), 1.0
 
 
+def intervals(text):
+    """(value, low, high) of each printed "value [low, high]"."""
+    for match in INTERVAL.finditer(text.replace("\u2212", "-")):
+        yield tuple(map(float, match.groups()))
+
+
+def left_interval(reference, text):
+    """Whether a value has left its interval that is inside it in the reference."""
+    return any(low <= value <= high and not new_low <= new <= new_high
+               for (value, low, high), (new, new_low, new_high)
+               in zip(intervals(reference), intervals(text), strict=True))  # fmt: skip
+
+
 def printed_spread(line, match):
     """The spread that is printed behind a number, or before the end of the match where it is one itself."""
     behind = re.match(SPREAD + r"(\d+\.\d+)", line[match.end() :])
@@ -161,4 +177,5 @@ def governed(line, place, rules):
 def agree(reference, text, rules=()):
     """Whether a text says the same as the reference."""
     found = pairs(reference, text, rules)
-    return found is not None and all(same_number(*pair) for pair in found)
+    good = found is not None and all(same_number(*pair) for pair in found)
+    return good and not left_interval(reference, text)

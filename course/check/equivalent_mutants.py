@@ -10,6 +10,14 @@ ANY_VALUE = {  # arguments: any seed is as good, blocks are speed, the others on
     "seed", "block", "batch", "threads", "strict", "stacklevel", "check_finite", "overwrite_a", "frozen",
 }
 
+LOOKS = {  # arguments that say what a figure looks like, which is not compared; seeds and guards
+    "alpha", "alt", "aspect", "bbox_to_anchor", "capsize", "color", "edgecolor", "figsize",
+    "fontsize", "ha", "height_ratios", "hspace", "labelsize", "linewidth", "linewidths", "lw", "markersize",
+    "ms", "ncol", "pad", "path_effects", "random_state", "rotation", "s", "seed", "sharex", "sharey",
+    "shrink", "size", "solid_capstyle", "squeeze", "strict", "va", "width", "width_ratios", "wspace",
+    "zorder",
+}  # fmt: skip
+
 EQUIVALENT = {  # (module, line, change): reason
     ("anomalies", "lone = np.flatnonzero(total[:, coalition] < 1e-200)", "1e-200 -> 1.5e-200"):
         "no sum lies between",

@@ -22,18 +22,19 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
-from course.check.equivalent_mutants import ANY_VALUE, EQUIVALENT, SPEED_ALONE
+from course.check.equivalent_mutants import ANY_VALUE, EQUIVALENT, LOOKS, SPEED_ALONE
 from course.check.mutant_runs import ROOT, preload, side_by_side, start, touching
 from course.notebooks import BUILD
 
 TESTS = {  # module: the test files that answer for it, the quickest first
     "anomalies": ["anomalies", "planted"], "basis": ["descriptors", "molecules"],
     "datasets": ["datasets", "own", "sources"], "descriptors": ["descriptors"],
-    "faithfulness": ["faithfulness"], "files": ["files", "sources", "manifest"],
+    "faithfulness": ["faithfulness"], "figures": ["figures"], "files": ["files", "sources", "manifest"],
     "graphs": ["graphs", "gpu_paths"], "heatmaps": ["lrp_gamma", "heatmaps", "gpu_paths"],
     "images": ["images", "networks"], "kernels": ["kernels", "descriptors", "predictor"],
     "lrp": ["lrp", "lrp_gamma", "composite"], "molecules": ["molecules", "descriptors"],
-    "networks": ["networks", "torchvision"], "predictor": ["predictor"], "reading": ["reading", "tables"],
+    "networks": ["networks", "torchvision"], "plots": ["plots", "figures", "molecules"],
+    "predictor": ["predictor"], "reading": ["reading", "tables"],
     "runtime": ["runtime", "umap_cache"],
     "scoring": ["scoring"], "softmin": ["anomalies", "softmin_tasks"],
     "softmin_tasks": ["softmin_tasks", "gpu_paths"], "sources": ["sources"], "tables": ["own", "tables"],
@@ -105,20 +106,20 @@ def _doubled(node):
     return node.op
 
 
-def _in_messages(tree):
-    """Nodes that only word a message, and arguments that may have any value (ANY_VALUE)."""
+def _in_messages(tree, free=ANY_VALUE):
+    """Nodes that only word a message, and arguments that may have any value (`free`)."""
     wording = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.Raise, ast.JoinedStr, ast.AnnAssign)):
             wording |= {id(inner) for inner in ast.walk(node)}
-        if isinstance(node, ast.keyword) and node.arg in ANY_VALUE:
+        if isinstance(node, ast.keyword) and node.arg in free:
             wording |= {id(node), id(node.value)}
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "reshape":
             wording |= {id(size.operand) for size in node.args if isinstance(size, ast.UnaryOp)}  # -2 is -1
         if isinstance(node, ast.arguments):
             arguments = node.args[len(node.args) - len(node.defaults):]
             wording |= {id(default) for argument, default in zip(arguments, node.defaults, strict=True)
-                        if argument.arg in ANY_VALUE}
+                        if argument.arg in free}
     return wording
 
 
@@ -126,7 +127,7 @@ def mutants(module):
     """Every Mutant of a module, in the order of its lines."""
     text = (ROOT / "helpers" / f"{module}.py").read_text("utf-8")
     tree, lines = ast.parse(text), text.splitlines()
-    wording, found = _in_messages(tree), []
+    wording, found = _in_messages(tree, ANY_VALUE | (LOOKS if module == "plots" else set())), []
     for index, node in enumerate(ast.walk(tree)):
         if id(node) in wording or _speed_alone(module, node, tree):
             continue
@@ -148,13 +149,17 @@ def _speed_alone(module, node, tree):
 
 
 def sample(modules, count, seed):
-    """`count` mutants over the modules, each in proportion to its length and with at least five."""
-    rng, chosen = random.Random(seed), []
+    """`count` mutants over the modules, each in proportion to its length and with at least five.
+
+    A module draws for itself, so that a change of one leaves the samples of the others as they were.
+    """
+    chosen = []
     every = {module: mutants(module) for module in modules}
     total = sum(map(len, every.values()))
-    for found in every.values():
+    for module, found in every.items():
         wanted = min(len(found), max(5, round(count * len(found) / total)))
-        chosen += sorted(rng.sample(found, wanted), key=lambda mutant: mutant.line)
+        drawn = random.Random(f"{seed} {module}").sample(found, len(found))[:wanted]
+        chosen += sorted(drawn, key=lambda mutant: mutant.line)
     return chosen
 
 

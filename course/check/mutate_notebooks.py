@@ -21,17 +21,13 @@ from pathlib import Path
 
 import nbformat
 
+from course.check.equivalent_mutants import LOOKS
 from course.check.mutate_helpers import changes
 from course.commands import NBVAL
 from course.contract import course, tags
 from course.notebooks import ROOT, find
 
 QUICK = ["11", "12", "13", "14", "15", "16", "19", "21", "22", "24", "41", "42", "43"]  # 20 s or less
-LOOKS = {  # arguments that say what a figure looks like, which is not compared, seeds, and guards
-    "alpha", "alt", "aspect", "bbox_to_anchor", "capsize", "color", "figsize", "fontsize", "height_ratios",
-    "hspace", "labelsize", "linewidth", "lw", "markersize", "ms", "ncol", "pad", "random_state", "rotation",
-    "s", "seed", "sharex", "sharey", "shrink", "size", "strict", "width", "width_ratios", "wspace", "zorder",
-}  # fmt: skip
 LIMIT = 300  # seconds; a notebook that takes longer is noticed
 
 

@@ -8,7 +8,8 @@ before; whole numbers, which also name rows, in any checked output; the first an
 notebook. A quoted number must be a rounding of a printed one, with its sign where it has one, times 100 only
 before a percent sign. The alternative text of a figure is held in the same way, by what the figure draws too.
 A number that is a word ("three of the four spendings") must be what a line prints or counts that shares a
-word with what stands behind it; where no line does, it is no count and stays free (course.check.quoted).
+word with what stands behind it, the length of the list or table that its sentence announces, or in an
+alternative text how many things the figure draws; where nothing is, it is no count and stays free.
 
 Each text keeps where its numbers come from: `metadata.quotes`, a list of "15.70 code-22-07" in the order of
 the text: of several cells one with a line about the same words, then the nearest. So a changed number is
@@ -26,7 +27,7 @@ import nbformat
 
 from course.check.quoted import Quote, quoted, stems
 from course.contract import tags
-from course.notebooks import all_notebooks, find
+from course.notebooks import ROOT, all_notebooks, find
 from helpers.figures import MIME
 
 PRINTED = re.compile(r"[-+\u2212]?\d+\.?\d*(?:[eE][-+]?\d+)?")
@@ -85,10 +86,12 @@ def texts(cell):
 
 def said(cell):
     """[(numbers, stems)] of each line that a checked cell prints, a heading's words for what follows it."""
-    found, heading = [], ""
-    for line in shown(cell).splitlines():
+    found, heading, rows = [], "", 0
+    for line in [*shown(cell).splitlines(), ""]:
         here = numbers(line)
-        heading = heading if here else line
+        if not here and rows:  # a table counts what its heading names
+            found.append(((float(rows),), stems(heading)))
+        heading, rows = (heading, rows + 1) if here else (line, 0)
         found.append((here, stems(f"{heading} {line}")))
     return found
 
@@ -109,6 +112,29 @@ def written(source):
         if items:
             here = lines[node.lineno - 1 : node.end_lineno]
             found.append(((float(len(items)),), stems(" ".join(here))))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("helpers."):
+            known, names = lengths(node.module), [one.name for one in node.names]
+            found += [((known[name],), stems(name.lower())) for name in names if name in known]
+    return found
+
+
+@lru_cache(None)
+def lengths(module):
+    """{name: length} of the lists that stand in a module of helpers: the six SPENDINGS."""
+    tree = ast.parse((ROOT / module.replace(".", "/")).with_suffix(".py").read_text("utf-8"))
+    return {node.targets[0].id: float(len(node.value.elts)) for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            and isinstance(node.value, (ast.List, ast.Tuple))}  # fmt: skip
+
+
+def drawn_counts(description):
+    """How many axes, lines, bars, points, images, ticks and names a figure has, from its description."""
+    found = [float(number) for number in re.findall(r"(\d+) (?:axes|patch|points|texts)\b", description)]
+    kinds = re.findall(r"^axes (\d+) (line|image|\w*Collection)\b", description, re.MULTILINE)
+    found += [float(kinds.count(one)) for one in set(kinds)]
+    found += [float(sum(kind == one for _, kind in kinds)) for one in {kind for _, kind in kinds}]
+    for names in re.findall(r"(?:ticks|texts|legend '.*':) (\[.*\])$", description, re.MULTILINE):
+        found.append(float(len(ast.literal_eval(names))))
     return found
 
 
@@ -166,7 +192,7 @@ def sources(book, only=None):
     Likely is what is printed in the same section close above the text, then below it, then in the section
     before and in the first one, then what stands in code; and before all that, a line about the same words.
     """
-    known, facts = {path.name[:2] for path in all_notebooks()}, Facts(book)
+    facts = Facts(book)
     first, *others = sections(book)
     before = []
     for cells in (first, *others):
@@ -175,13 +201,13 @@ def sources(book, only=None):
             parts = (book.cells,) if outside else (cells, before, first)
             near = [facts.nearest(part, cell) for part in parts]
             drawn = [value for _, description in pictures(cell) for value in numbers(description)]
+            counts = [count for _, description in pictures(cell) for count in drawn_counts(description)]
             for quote in (one for text in texts(cell) for one in quoted(text)):
-                if outside and quote.text in known:  # which notebook comes before or next
-                    continue
                 # whole numbers, which also name rows, may be printed anywhere
                 anywhere = [facts.nearest(facts.code, cell)] if quote.whole and not outside else []
                 found = facts.support(quote, near + anywhere, outside)
-                found += [cell.id] * (not quote.named and supported(quote, drawn))
+                counted = [float(quote.listed)] * bool(quote.listed) + counts if quote.named else drawn
+                found += [cell.id] * supported(quote, counted)
                 if found or not quote.named:
                     yield cell, quote, found
         before = cells  # a section may take up what the one before it found

@@ -16,6 +16,7 @@ SKIPPED = [
     re.compile(r"\]\([^)]*\)|https?://\S+|arXiv:\S+|doi:\S+|10\.\d{4,}/\S+"),
     re.compile(r"\*\*References\b.*|^#+ References.*|^References:.*", re.DOTALL | re.MULTILINE),
     re.compile(r"\*\*(?:Leads? on|Going on|Exercises that lead on)\b.*|^Where to go on.*", re.DOTALL | re.M),
+    re.compile(r"\*Before:\*[^*]*"),
     re.compile(r"^#+ (?:\d+(?:\.\d+)? |Exercise \d+\.\d+).*$", re.MULTILINE),
     re.compile(r"\b(?:[Nn]otebooks?|[Ss]ections?|[Ee]xercises?|[Ss]eries)\s+" + LIST + r"|\([1-4]\d\)"),
     re.compile(r"\b\d+(?: to \d+)? (?:minutes?|hours?|seconds?|kB|MB|GB)\b"),
@@ -46,7 +47,8 @@ COMMON = {
 class Quote:
     """A number as it is written, and whether a percent sign follows.
 
-    stems: of its sentence; behind: of the words behind it; beside: the others of "0.2 [0.1, 0.4]", "3 ± 1".
+    stems: of its sentence; behind: of the words behind it; beside: the others of "0.2 [0.1, 0.4]", "3 ± 1";
+    listed: how many points or rows the list or table has that its sentence announces, 0 for none.
     """
 
     text: str
@@ -54,6 +56,7 @@ class Quote:
     stems: frozenset
     behind: frozenset = frozenset()
     beside: tuple = ()
+    listed: int = 0
 
     @property
     def named(self):
@@ -91,8 +94,19 @@ def quoted(markdown):
         behind = " ".join(re.split(r"[,.;:()\n]", after)[0].split()[:5])
         percent = bool(re.match(r"\s*(?:%|percent)", after))
         others = tuple(written(one) for one in beside if one is not match)
-        found.append(Quote(written(match), percent, stems(markdown[start:end]), stems(behind), others))
+        about, listed = stems(markdown[start:end]), announced(markdown[:end], markdown[end:])
+        found.append(Quote(written(match), percent, about, stems(behind), others, listed))
     return found
+
+
+def announced(before, after):
+    """How many points or rows follow a text that ends with a colon; 0 where no list or table does."""
+    if not before.rstrip().endswith(":"):
+        return 0
+    points = re.match(r"\s*((?:(?:[-*]|\d+\.) .*\n?(?: +.*\n?)*\n?)+)", after)
+    rows = re.match(r"\s*\|.*\n\|[-: |]+\n((?:\|.*\n?)+)", after)
+    found = (rows or points)[1] if rows or points else ""
+    return len(re.findall(r"^\|" if rows else r"^(?:[-*]|\d+\.) ", found, re.MULTILINE))
 
 
 def written(match):

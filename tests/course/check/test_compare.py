@@ -159,6 +159,17 @@ def test_no_rule_is_wider_than_the_printed_spread():
     assert agree("MAE 0.90 [0.80, 0.95]", "MAE 0.98 [0.87, 1.00]", rule)
 
 
+def test_a_value_stays_in_its_interval():
+    rule = rules(atol=0.05)
+    line = "share 0.44 [0.41, 0.47]"
+    assert agree(line, "share 0.46 [0.42, 0.49]", rule)
+    assert not agree(line, "share 0.48 [0.41, 0.47]", rule)
+    assert not agree(line, "share 0.44 [0.45, 0.47]", rule)
+    assert not agree("gain 0.00 [-0.01, 0.02]", "gain 0.00 [0.01, 0.02]", rule)
+    assert not agree("gain 0.00 [\u22120.01, 0.02]", "gain 0.00 [0.01, 0.02]", rule)
+    assert agree("of all 0.52 [0.41, 0.47]", "of all 0.53 [0.41, 0.47]", rule)  # it never was inside
+
+
 @pytest.mark.parametrize(
     "given",
     [

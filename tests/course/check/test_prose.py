@@ -75,6 +75,47 @@ def test_a_word_is_a_count_where_a_line_says_so():
     assert [cell for cell, _ in prose.untied(made)] == ["cell-3"]
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Two scores that can:\n\n- gap\n- Dunn\n", 2),
+        ("Two steps:\n1. draw;\n   then look\n2. count\n\nNext - not this", 2),
+        ("Three methods:\n\n| name | MAE |\n| --- | ---: |\n| a | 1 |\n| b | 2 |\n| c | 3 |\n", 3),
+        ("Two traps: here - and there", 0),
+        ("Two things.\n\n- gap\n- Dunn\n- more", 0),
+    ],
+)
+def test_a_word_counts_the_list_or_table_that_its_sentence_announces(text, count):
+    assert quoted(text)[0].listed == count
+
+
+def test_a_dropped_point_of_an_announced_list_is_noticed():
+    made = book(("f()", "x"), "Three scores that can:\n\n- gap\n- Dunn\n- silhouette")
+    prose.tie(made)
+    assert made.cells[2].metadata["quotes"] == ["three cell-2"]
+    made.cells[2].source = "Three scores that can:\n\n- gap\n- Dunn"
+    assert [cell for cell, _ in prose.untied(made)] == ["cell-2"]
+
+
+def test_the_rows_of_a_printed_table_and_the_lists_of_helpers_are_counted():
+    made = book(("from helpers.datasets import SPENDINGS", "method  Rand\nk-means 0.4\nDBSCAN  0.3\n"),
+                "Two methods for six spendings, five in all.")  # fmt: skip
+    assert [quote.text for cell, quote, _ in prose.sources(made) if cell.id == "cell-2"] == ["two", "six"]
+
+
+def test_an_alternative_text_counts_what_is_drawn():
+    drawn = "figure '': 3 axes\naxes 0 line 'a' 9 points\naxes 0 line 'b' 9 points\naxes 0 4 patch"
+    made = figure("Three panels, four bars, two curves, seven friends", drawn + "\naxes 1 x ticks ['a', 'b']")
+    prose.tie(made)
+    assert made.cells[1].metadata["quotes"] == ["three cell-1", "four cell-1", "two cell-1"]
+
+
+def test_the_first_and_last_cell_are_held_where_a_number_is_also_a_notebooks():
+    made = book(("f()", "15 of 440"), "x")
+    made.cells[-1].source = "Off by more than 15 of 440. *Before:* notebooks 14 and 18. *Time:* 9"
+    assert [quote.text for cell, quote, _ in prose.sources(made) if cell is made.cells[-1]] == ["15", "440"]
+
+
 def figure(alt, drawn):
     made = book(("show(figure, alt='0.95')", "AUC 0.81"))
     data = {"text/html": f'<img alt="{alt}" src="x">', "text/plain": alt, MIME: drawn}
