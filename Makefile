@@ -21,8 +21,9 @@ GIVEN = $(foreach word,$(filter-out MAKEOVERRIDES PYTHON,$(sort $(.VARIABLES))),
 help:
 	@$(PYTHON) -m course --help
 
+# `make check 22` is refused before `check`, which would take every notebook, has begun
 $(NAMES):
-	@$(PYTHON) -m course $@ $(GIVEN) $(OWN)
+	@$(PYTHON) -m course $(or $(firstword $(filter-out help $(NAMES),$(MAKECMDGOALS))),$@) $(GIVEN) $(OWN)
 
 .DEFAULT:
 	@$(PYTHON) -m course $@

@@ -177,7 +177,11 @@ def results_of(tasks, jobs, scheduler=None):
         from distributed import Client
         from distributed import as_completed as completed
 
-        with Client(scheduler) as client:
+        try:
+            client = Client(scheduler)
+        except OSError as error:
+            raise SystemExit(f"SCHEDULER={scheduler}: no Dask scheduler answers: {error}") from None
+        with client:
             # a worker that dies is no reason to lose a task: Dask hands it to another one
             futures = {}
             for place, (key, (files, *task)) in enumerate(tasks.items()):
@@ -185,7 +189,13 @@ def results_of(tasks, jobs, scheduler=None):
                 future = client.submit(best, sent, *task, key=f"grade-{time.time_ns()}-{place}", retries=2)
                 futures[future] = key
             for future in completed(futures):
-                yield futures[future], future.result()
+                try:
+                    result = future.result()
+                except (ImportError, RuntimeError) as error:  # of Dask itself: `best` raises nothing
+                    said = str(error).splitlines()[0]
+                    raise SystemExit(f"SCHEDULER={scheduler}: start scheduler and workers with the course's "
+                                     f"folder on PYTHONPATH: {said}") from None  # fmt: skip
+                yield futures[future], result
     else:
         with ThreadPoolExecutor(jobs) as pool:
             futures = {pool.submit(best, *task): key for key, task in tasks.items()}
@@ -323,6 +333,8 @@ def main():
         print(f"{report.readable(student)}: {points:g} of {possible:g}{remark}")
     print(f"{count} notebooks in {passed:.0f} s, {60 * count / max(passed, 1e-9):.1f} per minute")
     print(f"reports: {given.reports}")
+    if not count:
+        raise SystemExit(f"SUBMISSIONS={given.submissions}: no notebook of the course in it, nothing graded")
 
 
 if __name__ == "__main__":

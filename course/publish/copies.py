@@ -11,11 +11,20 @@ from course.notebooks import NOTEBOOKS, ROOT
 ZIP = "open-the-black-box.zip"
 # what a student's copies need; with tests and solutions it would be the repository
 FOLDERS = ("helpers", "course", "data", "docs")
-FILES = ("pyproject.toml", "requirements.lock", "environment.yml", "Makefile", "LICENSE", "CITATION.cff")
+FILES = ("pyproject.toml", "requirements.lock", "environment.yml", "Makefile", "LICENSE", "CITATION.cff",
+         "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md")  # fmt: skip
 FIRST = """\
 > This is the course as its website gives it: `notebooks/` holds copies without solutions, and tests
 > are not here. Begin with `make learn` in this folder, without make with `python -m course learn`.
 
+"""
+
+
+BRANCH = """\
+# Open the black box: copies without solutions
+
+The launch buttons of the course's website open these notebooks; each fetches what it needs. The course,
+with its README, is at <https://github.com/{repository}>: in a clone of it `make learn` gives the same copies.
 """
 
 
@@ -39,6 +48,7 @@ def write_course(target, notebooks):
     """
     texts = {f"notebooks/{path.relative_to(NOTEBOOKS).as_posix()}": release.copy_text(nbformat.read(path, 4))
              for path in notebooks}  # fmt: skip
+    texts |= {f"notebooks/{name}": release.looked_up(name) for name in release.LOOKED_UP}
     texts["README.md"] = FIRST + (ROOT / "README.md").read_text(encoding="utf-8")
     found = [ROOT / name for name in FILES]
     for folder in FOLDERS:
@@ -91,5 +101,6 @@ def write_student_branch(target, notebooks, repository):
         write(target / path.relative_to(NOTEBOOKS), nbformat.writes(copy, version=4) + "\n")
     for name in ("helpers", "course", ".binder", "data"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "raw"))
-    for name in ("pyproject.toml", "requirements.lock", "LICENSE", "README.md"):
+    for name in ("pyproject.toml", "requirements.lock", "LICENSE"):
         shutil.copy(ROOT / name, target)
+    write(target / "README.md", BRANCH.format(repository=repository))

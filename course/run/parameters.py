@@ -58,7 +58,7 @@ def parse(arguments, commands):
     """(command, {parameter: value}, jobs) of a command line; raises Refused."""
     name, rest = arguments[0], arguments[1:]
     if name not in commands:
-        raise Refused(f"{name}: no such command; allowed are {' '.join(commands)}")
+        raise Refused(f"{name}: no such command{number(name)}; allowed are {' '.join(commands)}")
     command, jobs, given = commands[name], None, {}
     rest = iter(rest)
     for argument in rest:
@@ -68,7 +68,7 @@ def parse(arguments, commands):
             key, _, value = argument.partition("=")
             given[key] = value.strip()
         else:
-            raise Refused(f"{argument}: not understood; give PARAMETER=VALUE, or -j N")
+            raise Refused(f"{argument}: not understood; give PARAMETER=VALUE, or -j N{number(argument)}")
     if given.get("NB") == "":  # NB=$N without an N is one notebook's number that got lost, not all of them
         raise Refused(f"NB=: is empty; leave it out, or give some of {' '.join(known_notebooks())}")
     given = {key: value for key, value in given.items() if value}
@@ -81,6 +81,11 @@ def parse(arguments, commands):
             given.setdefault(key, os.environ[key])
     check(name, command, given)
     return command, given, jobs_of(jobs)
+
+
+def number(word):
+    """What to say of a notebook's number that stands alone."""
+    return f"; a notebook's number is given as NB={word}" if word in known_notebooks() else ""
 
 
 def check(name, command, given):
@@ -99,6 +104,10 @@ def check(name, command, given):
     for key in FILES:
         if key in given and not Path(given[key]).exists():
             raise Refused(f"{key}={given[key]}: there is no such file or folder")
+    if "SHARE" in given and not int((share := given["SHARE"].split("/"))[0]) < int(share[1]):
+        raise Refused(f"SHARE={given['SHARE']}: K must be below N, for example 0/7")
+    if "COLUMN" in given and "ROSTER" not in given:
+        raise Refused(f"COLUMN={given['COLUMN']}: is a column of your platform's table; give ROSTER too")
     if "DEADLINE" in given and not is_date(given["DEADLINE"]):
         raise Refused(f"DEADLINE={given['DEADLINE']}: must be a date and time, such as 2026-11-30T23:59")
     for benchmark in given.get("BENCH", "").split():

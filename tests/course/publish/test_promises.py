@@ -1,0 +1,98 @@
+"""What README, guides, copies and workflows promise in passing, each held to what it is about."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from course.commands import COMMANDS
+from course.grade import batch
+from course.notebooks import ROOT, find
+from course.publish import copies
+from course.run.parameters import Refused, parse
+
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+
+
+def dead_links(folder, paths):
+    """[(file, address)] of the relative links that lead to nothing."""
+    return [(path.relative_to(folder).as_posix(), address) for path in paths
+            for address in LINK.findall(path.read_text(encoding="utf-8"))
+            if not (path.parent / address).exists()]  # fmt: skip
+
+
+def test_each_readme_and_card_that_travels_links_what_travels_with_it(tmp_path):
+    copies.write_course(tmp_path / copies.ZIP, [find("11")])
+    shutil.unpack_archive(tmp_path / copies.ZIP, tmp_path)
+    whole = tmp_path / copies.ZIP.removesuffix(".zip")
+    linked = {f"notebooks/{part}" for part in ("1_", "2_", "3_", "4_")}  # 11 alone was packed here
+    dead = dead_links(whole, [*whole.glob("*.md"), *whole.glob("notebooks/*/*.ipynb")])
+    assert [one for one in dead if not one[1].startswith(tuple(linked))] == []
+    branch = tmp_path / "branch"
+    copies.write_student_branch(branch, [find("11")], "owner/name")
+    assert dead_links(branch, [branch / "README.md", branch / "data" / "README.md"]) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("22", "22: no such command; a notebook's number is given as NB=22; allowed are"),
+        ("check 22", "22: not understood; give PARAMETER=VALUE, or -j N; a notebook's number is"),
+        ("drift SHARE=9/7", "SHARE=9/7: K must be below N"),
+        ("grade SUBMISSIONS=. COLUMN=x", "COLUMN=x: is a column of your platform's table; give ROSTER too"),
+    ],
+)
+def test_what_would_do_something_else_is_refused(line, said):
+    with pytest.raises(Refused, match=re.escape(said)):
+        parse(line.split(), COMMANDS)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_refuses_a_wrong_word_before_the_right_one_begins():
+    command = ["make", f"PYTHON={sys.executable}", "check", "22"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("22: no such command; a notebook's number is given as NB=22")
+
+
+def test_a_cluster_that_is_not_there_is_one_line():
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}), pytest.raises(SystemExit) as error:
+        list(batch.results_of({}, 1, "tcp://127.0.0.1:9"))
+    assert str(error.value).startswith("SCHEDULER=tcp://127.0.0.1:9: no Dask scheduler answers")
+    assert "\n" not in str(error.value)
+
+
+def test_the_cluster_of_the_guide_finds_the_course():
+    guide = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^.*\bdask (?:scheduler|worker).*$", guide, re.MULTILINE)
+    assert len(lines) == 2
+    assert all(line.startswith("PYTHONPATH=$PWD .venv/bin/dask ") for line in lines)
+
+
+def test_the_readme_says_how_large_the_sample_is():
+    said = float(re.search(r"network of our own, ([\d.]+) MB", (ROOT / "README.md").read_text("utf-8"))[1])
+    files = [path for path in (ROOT / "data" / "sample").rglob("*")
+             if path.is_file() and path.suffix not in (".py", ".pyc", ".txt")]  # fmt: skip
+    assert said == pytest.approx(sum(path.stat().st_size for path in files) / 1e6, abs=0.05)
+
+
+def test_workflows_that_run_the_sandbox_allow_it():
+    """On Ubuntu a sandbox needs a setting; without it the tests of isolation would be skipped in silence."""
+    jobs = 0
+    for path in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
+        for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items():
+            runs = [step.get("run", "") for step in job["steps"]]
+            wanted = [place for place, run in enumerate(runs)
+                      if re.search(r"\.ci/run|make\b.* (?:test|unit|term|grade)\b", run)]  # fmt: skip
+            if wanted:
+                allowed = [place for place, run in enumerate(runs) if "unprivileged_userns=0" in run]
+                assert allowed, f"{path.name}: {name}"
+                assert min(allowed) < min(wanted), f"{path.name}: {name}"
+                jobs += 1
+    assert jobs >= 4
