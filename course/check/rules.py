@@ -96,6 +96,8 @@ def plain_numbers(book):
         found = re.search(r"(?<![\w.])-?\d+\.(?=[\s,\])%]|$)(?!\s+[a-zA-Z])", prose.shown(cell))
         if found:
             yield f"{cell.id}: prints {found[0]!r}, a number without decimals; use a format or fixed(x, 2)"
+        if re.search(r"(?<![\w.])-0(?![\w.])", prose.shown(cell)):
+            yield f"{cell.id}: prints '-0', a sign of rounding; use the format 'z', as in f'{{x:z.0f}}'"
 
 
 def tolerances(book):

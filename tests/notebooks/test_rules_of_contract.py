@@ -114,6 +114,10 @@ def drop_last(book):
     del book.cells[-1]
 
 
+def negative_zero(book):
+    cell(book, "nbval-check-output").outputs = [printed("rise by paint  -0\n")]
+
+
 def bare_number(book):
     add(book, "1", tags=["nbval-check-output"], outputs=[printed("[0. 1. 0.]\n")])
 
@@ -175,6 +179,7 @@ BREAKS = [
     (rules.tagged, lambda b: add(b, "1", tags=["nbval_check_output"]), "unknown tag 'nbval_check_output'"),
     (rules.checked_says_something, lambda b: add(b, "1", tags=CHECKED), "is checked and prints nothing"),
     (rules.plain_numbers, bare_number, "prints '0.', a number without decimals"),
+    (rules.plain_numbers, negative_zero, "prints '-0', a sign of rounding"),
     (rules.tolerances, loose, "a tolerance for the whole cell; give rules with"),
     (rules.tolerances, unreasoned, "is not allowed; give"),
     (rules.parameters, lambda b: cell(b, "parameters").metadata.tags.remove("parameters"), "0 cells tagged"),
