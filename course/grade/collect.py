@@ -87,6 +87,11 @@ def collect(folder, unpacked):
     return students
 
 
+def clones(folder):
+    """Whether a class's folder holds clones: their files tell when they were cloned, not pushed."""
+    return folder.is_dir() and any(folder.glob("*/.git"))
+
+
 def owner(path, prefix):
     """(Student, the file's own name) of an entry of the class's folder."""
     # Canvas first, and the first mark of Moodle: what follows is a name that the student gave

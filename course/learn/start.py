@@ -153,6 +153,8 @@ def lab(folder, options):
     paths = [str(LAB), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
     places = [f"--ServerApp.root_dir={folder}", f"--LabApp.workspaces_dir={room}"]
+    if getattr(os, "geteuid", lambda: 1)() == 0:  # a container has nobody else, and JupyterLab would end
+        places.append("--allow-root")
     command = [sys.executable, "-m", "jupyterlab", *places, *options]
     process = subprocess.Popen([*command, str(folder / START)], cwd=folder, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # else JupyterLab outlives its caller

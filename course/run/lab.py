@@ -21,7 +21,9 @@ def main():
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
     print(SAID, flush=True)
     os.chdir(NOTEBOOKS)  # where JupyterLab shows files, if no option says otherwise
-    return LabApp.launch_instance(sys.argv[1:])
+    # in a container there is nobody but root, and JupyterLab would end
+    root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+    return LabApp.launch_instance([*root, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

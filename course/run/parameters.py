@@ -17,7 +17,7 @@ ALLOWED = {
     "OPEN": ("yes", "no"),
     **dict.fromkeys(("ANONYMOUS", "FORCE", "SHOW"), ("1",)),  # without them: no
 }
-DECISIONS = re.compile(r"\w+=(?:real|sample)(?:,\w+=(?:real|sample))*")
+DECISIONS = re.compile(r"\w+=(?:auto|real|sample)(?:,\w+=(?:auto|real|sample))*")
 FILES = ("SUBMISSIONS", "FILE", "PATH", "ROSTER", "A", "B")
 COUNT = (r"[1-9]\d{0,3}", "must be a whole number from 1 on")
 FORMS = {  # what a value must look like, and that in words
@@ -76,7 +76,7 @@ def parse(arguments, commands):
         if key not in command.parameters:
             allowed = " ".join(command.parameters) or "none"
             raise Refused(f"{key}: {name} has no such parameter; allowed are {allowed}")
-    for key in ("DATA", "DEVICE"):  # as environment variables too
+    for key in ("DATA", "DEVICE", "THREADS"):  # as environment variables too
         if key in command.parameters and os.environ.get(key):
             given.setdefault(key, os.environ[key])
     check(name, command, given)
@@ -97,7 +97,8 @@ def check(name, command, given):
         # a run hands its decisions on as "wholesale=real,leaves=sample"
         decided = key == "DATA" and DECISIONS.fullmatch(given.get(key, ""))
         if key in given and given[key] not in allowed and not decided:
-            raise Refused(f"{key}={given[key]}: not known; allowed are {' '.join(allowed)}")
+            each = ", or one for each data set, such as leaves=sample,qm7=real" if key == "DATA" else ""
+            raise Refused(f"{key}={given[key]}: not known; allowed are {' '.join(allowed)}{each}")
     for key, (form, words) in FORMS.items():
         if key in given and not re.fullmatch(form, given[key]):
             raise Refused(f"{key}={given[key]}: {words}")

@@ -1,9 +1,11 @@
 """What README, guides, copies and workflows promise in passing, each held to what it is about."""
 
+import importlib
 import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -41,6 +43,7 @@ def test_each_readme_and_card_that_travels_links_what_travels_with_it(tmp_path):
     [
         ("22", "22: no such command; a notebook's number is given as NB=22; allowed are"),
         ("check 22", "22: not understood; give PARAMETER=VALUE, or -j N; a notebook's number is"),
+        ("data DATA=none", "DATA=none: not known; allowed are auto real sample, or one for each data set"),
         ("drift SHARE=9/7", "SHARE=9/7: K must be below N"),
         ("grade SUBMISSIONS=. COLUMN=x", "COLUMN=x: is a column of your platform's table; give ROSTER too"),
     ],
@@ -48,6 +51,45 @@ def test_each_readme_and_card_that_travels_links_what_travels_with_it(tmp_path):
 def test_what_would_do_something_else_is_refused(line, said):
     with pytest.raises(Refused, match=re.escape(said)):
         parse(line.split(), COMMANDS)
+
+
+def test_settings_that_the_data_card_shows_are_taken(monkeypatch):
+    for name in ("DATA", "DEVICE", "THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    card = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"`(DATA=[^`]+)`", card))
+    assert len(shown) >= 4
+    for setting in [*shown, "DATA=leaves=auto"]:
+        assert parse(["data", setting], COMMANDS)[1] == {"DATA": setting.removeprefix("DATA=")}
+    monkeypatch.setenv("THREADS", "x")
+    with pytest.raises(Refused, match="THREADS=x: must be a whole number"):
+        parse(["all"], COMMANDS)
+
+
+@pytest.mark.parametrize("module", ["course.learn.start", "course.run.lab"])
+def test_jupyterlab_opens_for_root_too(module, monkeypatch, tmp_path):
+    """In a container there is nobody else; JupyterLab would end with a word about an option."""
+    from jupyterlab.labapp import LabApp
+
+    said = []
+    monkeypatch.setattr("os.geteuid", lambda: 0, raising=False)
+    monkeypatch.setattr("os.chdir", said.append)
+    monkeypatch.setattr(LabApp, "launch_instance", lambda arguments: said.extend(arguments))
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: said.extend(command) or nobody())
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["lab"])
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    nobody = lambda: SimpleNamespace(wait=lambda: 0)
+    run = importlib.import_module(module)
+    run.lab(tmp_path, []) if hasattr(run, "lab") else run.main()
+    assert "--allow-root" in said
+
+
+def test_a_deadline_is_refused_for_clones(tmp_path, monkeypatch):
+    (tmp_path / "week-2-ada" / ".git").mkdir(parents=True)
+    monkeypatch.setattr("sys.argv", ["batch", str(tmp_path), "--deadline", "2026-11-30T23:59"])
+    with pytest.raises(SystemExit, match="^DEADLINE: the files of clones have the time of the clone"):
+        batch.main()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
