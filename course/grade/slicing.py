@@ -127,6 +127,8 @@ def _touched(node):
     for part in ast.walk(node):
         if isinstance(part, (ast.Attribute, ast.Subscript)) and isinstance(part.ctx, (ast.Store, ast.Del)):
             touched.add(_root(part))
+    if touched:
+        touched &= _globals_of(node)[0]  # a function's own variable is none of the lesson's
     if isinstance(node, ast.AugAssign):
         touched.add(_root(node.target))
     if isinstance(node, ast.Import):  # import scipy.stats adds to what import scipy.special gave

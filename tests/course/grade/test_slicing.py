@@ -28,6 +28,9 @@ from course.grade import slicing
         (["a = 1", "%%time\nb = a", "f(b)"], [0, 1, 2]),
         (["a = 1", "def g():\n    global a\n    a += 1", "f(g)"], [0, 1, 2]),
         (["a = 1", "b = [a for c in range(3)]", "c = 2", "f(b)"], [0, 1, 3]),
+        (["for a in range(3): print(a)", "def g():\n    a = [1]\n    a[0] = 2", "f(g)"], [1, 2]),
+        (["a = [1]", "def g():\n    a[0] = 2", "f(g)"], [0, 1, 2]),
+        (["a = [1]", "a[0] = 2", "f(a)"], [0, 1, 2]),
     ],
 )
 def test_the_slice_keeps_what_the_last_part_needs(parts, kept):
