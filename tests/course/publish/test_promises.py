@@ -7,16 +7,22 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import nbformat
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from course.commands import COMMANDS
 from course.grade import batch
 from course.notebooks import ROOT, find
-from course.publish import copies
+from course.publish import copies, series
 from course.run.parameters import Refused, parse
 
+NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def dead_links(folder, paths):
@@ -24,6 +30,36 @@ def dead_links(folder, paths):
     return [(path.relative_to(folder).as_posix(), address) for path in paths
             for address in LINK.findall(path.read_text(encoding="utf-8"))
             if not (path.parent / address).exists()]  # fmt: skip
+
+
+def printed(number):
+    """The numbers in the stored outputs of a notebook, as text."""
+    outputs = [output for cell in nbformat.read(find(number), 4).cells for output in cell.get("outputs", [])]
+    shown = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs]
+    found = {one.replace(",", "") for text in shown for one in NUMBER.findall(text)}
+    return found | {one.lstrip("-") for one in found}  # "filters beat attention by 1.1" of a printed -1.1
+
+
+def test_the_results_in_the_table_of_the_readme_are_printed_or_round_what_is_printed():
+    seen = 0
+    for number, row in re.findall(r"^\| \[(\d\d) .*?\(\d+ s\)\. \*(.+)\* \|$", README, re.MULTILINE):
+        known = printed(number)
+        for said in NUMBER.findall(row):
+            said, digits = said.strip(",").replace(",", ""), len(said.partition(".")[2])
+            if digits or len(said) > 2:
+                rounded = {f"{float(one):.{digits}f}" for one in known if digits < len(one.partition(".")[2])}
+                assert said in known | rounded, f"{number}: README says {said}"
+                seen += 1
+    assert seen > 25
+
+
+def test_the_guides_example_of_a_report_is_what_41_and_42_print():
+    guide = (ROOT / "docs" / "practitioners.md").read_text(encoding="utf-8")
+    block, answers = re.search(r"```text\n(.*?)```\n\n(.*?)\n\n", guide, re.DOTALL).groups()
+    for number, text in (("41", block), ("42", answers.partition(" 43 ")[0])):
+        said = {one.replace(",", "") for one in NUMBER.findall(text)} - {"42"}
+        assert len(said) >= 5
+        assert said <= printed(number), f"{number}: {said - printed(number)}"
 
 
 def test_each_readme_and_card_that_travels_links_what_travels_with_it(tmp_path):
@@ -118,10 +154,17 @@ def test_the_cluster_of_the_guide_finds_the_course():
 
 
 def test_the_readme_says_how_large_the_sample_is():
-    said = float(re.search(r"network of our own, ([\d.]+) MB", (ROOT / "README.md").read_text("utf-8"))[1])
+    said = float(re.search(r"network of our own, ([\d.]+) MB", README)[1])
     files = [path for path in (ROOT / "data" / "sample").rglob("*")
              if path.is_file() and path.suffix not in (".py", ".pyc", ".txt")]  # fmt: skip
     assert said == pytest.approx(sum(path.stat().st_size for path in files) / 1e6, abs=0.05)
+
+
+def test_the_picture_of_the_readme_is_what_the_notebooks_show():
+    kept, now = (np.asarray(one.convert("L"), float) for one in (Image.open(series.TARGET), series.picture()))
+    assert kept.shape == now.shape
+    off = (np.abs(kept - now) > 64).mean()  # a line that moves by a pixel is less, another title more
+    assert off < 0.001, "a figure has changed: python -m course.publish.series makes the picture again"
 
 
 def test_workflows_that_run_the_sandbox_allow_it():
