@@ -6,6 +6,7 @@ Every function takes `molecules`, which has coordinates (n, a, 3) in bohr and ch
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from helpers.basis import BOND, cutoff_function, interpolated_sums
 from helpers.molecules import (
@@ -111,11 +112,10 @@ def bag_of_bonds(molecules):
                             * charge[all_pairs.molecule, all_pairs.second] / all_pairs.distance])
     row = np.concatenate([row, all_pairs.molecule])
     order = np.lexsort([-value, bag, row])
-    group = row[order] * (len(ELEMENTS) + len(PAIRS)) + bag[order]
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    place = np.arange(len(group)) - np.repeat(starts, np.diff(starts, append=len(group)))
+    row, bag, value = row[order], bag[order], value[order]
+    place = pd.Series(value).groupby([row, bag]).cumcount().to_numpy()
     widest = np.zeros(len(ELEMENTS) + len(PAIRS), int)
-    np.maximum.at(widest, bag[order], place + 1)
+    np.maximum.at(widest, bag, place + 1)
     features = np.zeros((len(charge), widest.sum()))
-    features[row[order], (np.cumsum(widest) - widest)[bag[order]] + place] = value[order]
+    features[row, (np.cumsum(widest) - widest)[bag] + place] = value
     return features

@@ -31,31 +31,17 @@ OUT_OF_PLACE = {operator.iadd: operator.add, "relu_": "relu", "add_": "add", tor
                 F.leaky_relu_: F.leaky_relu, F.elu_: F.elu, F.hardtanh_: F.hardtanh}
 
 
-class _Gate(torch.autograd.Function):
+def _through(z, z_up, ratio):
+    """Forward z; backward as of z_up * ratio, with a ratio that is taken for a constant."""
+    carried = z_up * ratio.detach()
+    return z.detach() + (carried - carried.detach())
+
+
+def _gate(z_up, z, small=0.0):
     """Forward z, backward through z_up * [z / (z_up + small)].detach(), where z > 0; nothing where z <= 0."""
-
-    @staticmethod
-    def forward(ctx, z_up, z, small=0.0):
-        smallest = torch.finfo(z.dtype).tiny  # z <= z_up, but for rounding: the ratio stays between 0 and 1
-        ctx.save_for_backward((z.clamp(min=0) / (z_up + small).clamp(min=smallest)).clamp_(max=1))
-        return z
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.saved_tensors[0], None, None
-
-
-class _Pass(torch.autograd.Function):
-    """Forward f(z), backward through z * [f(z) / z].detach(): relevance passes an activation unchanged."""
-
-    @staticmethod
-    def forward(ctx, z, value):
-        ctx.save_for_backward(torch.where(z == 0, 0, value / torch.where(z == 0, 1, z)))
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.saved_tensors[0], None
+    # z <= z_up, but for rounding: the ratio stays between 0 and 1
+    ratio = z.clamp(min=0) / (z_up.detach() + small).clamp(min=torch.finfo(z.dtype).tiny)
+    return _through(z, z_up, ratio.clamp(max=1))
 
 
 class Biased(nn.Module):
@@ -85,12 +71,12 @@ class Biased(nn.Module):
             size = z.square().mean(tuple(range(1, z.ndim)), keepdim=True).sqrt() if self.epsilon else 0.0
             small = self.epsilon * size
         if self.down is None:
-            return _Gate.apply(self.up(x), z, small)
+            return _gate(self.up(x), z, small)
         positive, negative = x.clamp(min=0), x.clamp(max=0)
-        result = _Gate.apply(self.up(positive) + _without_bias(self.down, negative), z, small)
+        result = _gate(self.up(positive) + _without_bias(self.down, negative), z, small)
         if self.both_signs:
             z_down = self.down(positive) + _without_bias(self.up, negative)
-            result = torch.where(z < 0, -_Gate.apply(-z_down, -z, small), result)
+            result = torch.where(z < 0, -_gate(-z_down, -z, small), result)
         return result
 
 
@@ -104,7 +90,7 @@ class Passing(nn.Module):
     def forward(self, z, *args, **kwargs):
         with torch.no_grad():
             value = self.activation(z.clone(), *args, **kwargs)
-        return _Pass.apply(z, value)
+        return _through(value, z, torch.where(z == 0, 0, value / torch.where(z == 0, 1, z)))
 
 
 def _without_bias(layer, x):
@@ -139,7 +125,8 @@ def biased(network, gamma=0.25, epsilon=0.0):
         value, damping = (_at_depth(*named, depth) for named in (("gamma", gamma), ("epsilon", epsilon)))
         if rule.startswith("gamma"):
             layer = clone.get_submodule(node.target)
-            _replace(clone, node.target, Biased(layer, value, negative, rule == "gamma, both signs", damping))
+            both_signs = rule == "gamma, both signs"
+            clone.set_submodule(node.target, Biased(layer, value, negative, both_signs, damping))
     for node in graph.nodes:
         if _kind(node, clone) in OTHER_ACTIVATIONS:
             changed |= _pass_relevance(graph, clone, node)
@@ -202,8 +189,8 @@ def _fold(graph, clone):
                 raise ValueError(f"network: {node.target} normalises by the batch even in evaluation mode; "
                                  "give a network with running statistics (track_running_stats=True)")
             fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
-            _replace(clone, before.target, fuse(layer, scale).requires_grad_(False))
-            _replace(clone, node.target, nn.Identity())
+            clone.set_submodule(before.target, fuse(layer, scale).requires_grad_(False))
+            clone.set_submodule(node.target, nn.Identity())
 
 
 def _kind(node, clone):
@@ -251,7 +238,7 @@ def _rules(graph, clone):
 def _pass_relevance(graph, clone, node):
     """Exchange an activation for its Passing twin; True where that changed the graph."""
     if node.op == "call_module":
-        _replace(clone, node.target, Passing(clone.get_submodule(node.target)))
+        clone.set_submodule(node.target, Passing(clone.get_submodule(node.target)))
         return False
     function = node.target if callable(node.target) else getattr(torch, node.target)
     clone.add_module(name := f"passing_{node.name}", Passing(function))
@@ -260,8 +247,3 @@ def _pass_relevance(graph, clone, node):
     node.replace_all_uses_with(new)
     graph.erase_node(node)
     return True
-
-
-def _replace(network, name, module):
-    parent, _, last = name.rpartition(".")
-    setattr(network.get_submodule(parent), last, module)

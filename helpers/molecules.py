@@ -7,13 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.basis import (
-    cutoff_function,
-    gaussians,
-    interpolated_sums,
-    interpolation_cells,
-    interpolation_weights,
-)
+from helpers import basis
+from helpers.basis import cutoff_function, gaussians, interpolated_sums
 from helpers.kernels import kernel_ridge
 
 ELEMENTS = ("H", "C", "N", "O", "S")
@@ -333,8 +328,8 @@ def triple_energies(all_triples, weights, cosines, legs, cutoff):
     weights, size = np.asarray(weights, dtype=float), len(TRIPLES) * len(cosines) * len(legs)
     if weights.shape != (size,):
         raise ValueError(f"weights: shape {weights.shape} is not allowed; give ({size},), 75 per knot pair")
-    shares = [interpolation_weights(all_triples.cosine, cosines),
-              interpolation_weights(all_triples.legs.mean(1), legs)]
+    shares = [basis.interpolation_weights(all_triples.cosine, cosines),
+              basis.interpolation_weights(all_triples.legs.mean(1), legs)]
     counted = cutoff_function(all_triples.legs, cutoff).prod(1)
-    cells = interpolation_cells(all_triples.kind, shares, [len(cosines), len(legs)], counted)
+    cells = basis.interpolation_cells(all_triples.kind, shares, [len(cosines), len(legs)], counted)
     return sum(weights[index] * part for index, part in cells)

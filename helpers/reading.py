@@ -74,7 +74,7 @@ def _parsed(path, text, separator, **how):
 def _check_first_lines(path, frame):
     """ValueError where the first line does not name the columns, or the second holds their units."""
     names, begin = frame.columns, f"path: '{path}'"
-    if _all_numbers(pd.Series(names)):
+    if pd.to_numeric(pd.Series(names), errors="coerce").notna().all():
         raise ValueError(f"{begin} begins with numbers; needed is a first line that names the columns")
     named = (~names.str.startswith("Unnamed: ")).sum()
     if 2 * named < len(names):
@@ -87,10 +87,6 @@ def _check_first_lines(path, frame):
         unit = first[units[0]].iloc[0]
         raise ValueError(f"{begin} has units in line 2 ({unit!r}); write them into the names, such as "
                          f"{units[0]} [{unit}], and delete that line")
-
-
-def _all_numbers(texts):
-    return pd.to_numeric(texts, errors="coerce").notna().all()
 
 
 def _numbers(frame, group, point):

@@ -10,8 +10,9 @@ from scipy.spatial.distance import cdist
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, PowerTransformer, RobustScaler, StandardScaler
 
+from helpers.anomalies import feature_relevance
 from helpers.reading import read_table  # noqa: F401, part of this module for its users
-from helpers.softmin import data_matrix, nearest_distances, positive, softmin
+from helpers.softmin import data_matrix, nearest_distances
 
 FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 0.5  # rows of a table; words of a category; of quantiles
 ID = re.compile(r"(?i:(?:^|[_\s.-])(?:id|nr|uuid)$|^(?:index|key|zip|zip.?code|plz|postcode)$)|[a-z]I[Dd]$")
@@ -37,9 +38,9 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
 
     Numbers: median for missing ones, standardised by median and quartiles, so that one extreme row neither
     hides itself nor shrinks the others; skewed ones by Yeo and Johnson's transformation first (Biometrika
-    87:954, 2000), fitted between the 5 % and 95 % quantiles for the same reason; words: one 0/1
-    column each, "missing" a word of its own; a 0/1 column says
-    where a number was missing. Rows that differ in a word are as far apart as two typical rows in a number.
+    87:954, 2000), fitted between the 5 % and 95 % quantiles for the same reason; words: one 0/1 column each,
+    "missing" a word of its own; a 0/1 column says where a number was missing. Rows that differ in a word are
+    as far apart as two typical rows in a number.
     Left out: leave_out, dates, columns that name or count rows, mix numbers with text, have one value, are
     mostly missing or say the same as another; rows with nothing in them; beyond most_rows a random choice
     stays. A number that may stand for a missing one (-999) is named in its step; infinite ones are missing.
@@ -67,9 +68,9 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
         rows = np.sort(np.random.default_rng(seed).choice(rows, most_rows, replace=False))
     parts, steps = _numbers_of({name: frame[name].iloc[rows] for name in kept}, left_out)
     owner = np.repeat(np.array([*parts], dtype=object), [part.shape[1] for part in parts.values()])
-    return Prepared(np.hstack([*parts.values()]), owner, rows,
-                    pd.DataFrame(left_out, columns=["what", "count", "reason"]),
-                    pd.DataFrame(steps.items(), columns=["column", "step"]))
+    reasons = pd.DataFrame(left_out, columns=["what", "count", "reason"])
+    done = pd.DataFrame(steps.items(), columns=["column", "step"])
+    return Prepared(np.hstack([*parts.values()]), owner, rows, reasons, done)
 
 
 def _check_frame(frame):
@@ -194,14 +195,9 @@ def stiffness(X):
 def row_relevance(x, others, gamma):
     """(d,) what each column adds to the softmin score of one row x (d,) against others (n, d).
 
-    The same as `anomalies.feature_relevance` gives that row among the others; it sums to the score.
+    `anomalies.feature_relevance` of that row among the others; it sums to the score.
     """
-    gap = (data_matrix(others) - x) ** 2
-    z = gap.sum(axis=1)
-    y, share = softmin(z[None].copy(), positive("gamma", gamma), len(gap))
-    copies = z < 1e-200
-    parts = np.where(copies[:, None], 1 / gap.shape[1], gap / np.where(copies, 1, z)[:, None])
-    return y[0] * share[0] @ parts
+    return feature_relevance(np.vstack([x, others]), gamma, rows=[0])[0]
 
 
 def explain(frame, prepared, gamma, row, top=3, nearest=10):
