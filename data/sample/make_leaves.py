@@ -133,60 +133,81 @@ def noise(rng, *widths):
     return sum(field / field.std() for field in fields) / len(fields)
 
 
-def render(leaf, shot):
-    """Photograph float (256, 256, 3) in 0..255, cover of the leaf (256, 256) in 0..1, lesions (boolean)."""
-    turn, size = shot["turn"], shot["size"]
-    along = np.array([np.sin(turn), -np.cos(turn)])  # from base to tip, as (x, y), y downwards
-    across = np.array([np.cos(turn), np.sin(turn)]) * shot["tilt"]
-    y, x = np.mgrid[:SIDE, :SIDE] + 0.5
-    to_u, to_v = along / size, across / (size * shot["tilt"] ** 2)
+def axes(shot):
+    """Directions (2,) on the page, as (x, y) with y downwards: from base to tip, and to the leaf's right."""
+    along = np.array([np.sin(shot["turn"]), -np.cos(shot["turn"])])
+    return along, np.array([np.cos(shot["turn"]), np.sin(shot["turn"])]) * shot["tilt"]
+
+
+def bending(leaf, u):
+    """How far the midrib lies beside the straight line at places u along it."""
+    return leaf["bend"] * np.sin(np.pi * np.clip(u, 0, 1))
+
+
+def on_page(leaf, shot, u, v):
+    """Places (..., 2) in pixels of points u along and v across the leaf."""
+    (along, across), size = axes(shot), shot["size"]
+    v = v + bending(leaf, u)
+    return shot["centre"] + np.multiply.outer(u - 0.5, along) * size + np.multiply.outer(v, across) * size
+
+
+def on_leaf(leaf, shot):
+    """(u, v) of every pixel's middle, each (256, 256): the other way round."""
+    (along, across), (y, x) = axes(shot), np.mgrid[:SIDE, :SIDE] + 0.5
+    to_u, to_v = along / shot["size"], across / (shot["size"] * shot["tilt"] ** 2)
     u = 0.5 + (x - shot["centre"][0]) * to_u[0] + (y - shot["centre"][1]) * to_u[1]
     v = (x - shot["centre"][0]) * to_v[0] + (y - shot["centre"][1]) * to_v[1]
-    v = v - leaf["bend"] * np.sin(np.pi * np.clip(u, 0, 1))
+    return u, v - bending(leaf, u)
 
-    def place(u, v):
-        v = v + leaf["bend"] * np.sin(np.pi * np.clip(u, 0, 1))
-        return shot["centre"] + np.multiply.outer(u - 0.5, along) * size + np.multiply.outer(v, across) * size
 
-    canvas = Image.new("L", (FINE * SIDE, FINE * SIDE))
-    pen = ImageDraw.Draw(canvas)
-    rim = np.concatenate([place(WIDE, leaf["sides"][0]), place(WIDE, -leaf["sides"][1])[::-1]])
-    pen.polygon([tuple(point) for point in FINE * rim], fill=255)
-    for hole_u, hole_v, radius in leaf["holes"]:
-        (cx, cy), r = FINE * place(np.array(hole_u), np.array(hole_v)), FINE * radius * size
+def blade_and_stalk(leaf, shot):
+    """How much of each pixel the blade covers, and the stalk: two arrays (256, 256) in 0..1."""
+    blade, stalk = (Image.new("L", (FINE * SIDE, FINE * SIDE)) for _ in range(2))
+    pen, sides = ImageDraw.Draw(blade), leaf["sides"]
+    right, left = on_page(leaf, shot, WIDE, sides[0]), on_page(leaf, shot, WIDE, -sides[1])
+    pen.polygon([tuple(point) for point in FINE * np.concatenate([right, left[::-1]])], fill=255)
+    for u, v, radius in leaf["holes"]:
+        (cx, cy), r = FINE * on_page(leaf, shot, np.array(u), np.array(v)), FINE * radius * shot["size"]
         pen.ellipse((cx - r, cy - r, cx + r, cy + r), fill=0)
-    blade = np.asarray(canvas.reduce(FINE), np.float32) / 255
     length, curl = leaf["stalk"]
     t = np.linspace(0.03, -length, 24)
-    canvas = Image.new("L", (FINE * SIDE, FINE * SIDE))
-    line = [tuple(point) for point in FINE * place(t, curl * np.maximum(-t, 0) ** 1.5)]
-    ImageDraw.Draw(canvas).line(line, fill=255, width=round(FINE * 4.2), joint="curve")
-    stalk = np.asarray(canvas.reduce(FINE), np.float32) / 255
+    line = [tuple(point) for point in FINE * on_page(leaf, shot, t, curl * np.maximum(-t, 0) ** 1.5)]
+    ImageDraw.Draw(stalk).line(line, fill=255, width=round(FINE * 4.2), joint="curve")
+    return [np.asarray(canvas.reduce(FINE), np.float32) / 255 for canvas in (blade, stalk)]
 
-    sun = np.array([np.cos(shot["sun"]), np.sin(shot["sun"])])
-    side = np.tanh(v / 0.03)
-    colour, lesions = surface(leaf, u, v, side, sun @ across, size)
-    skin = np.random.default_rng(leaf["mottle"])
-    colour *= (1 + 0.05 * noise(skin, 1.5, 6) + (0.04 + 0.15 * leaf["gloss"]) * noise(skin, 0.8))[..., None]
-    woody = np.array([98, 112, 62]) * (1 - leaf["ruddy"]) + np.array([122, 82, 66]) * leaf["ruddy"]
-    round_stalk = 0.8 + 0.35 * gaussian_filter(stalk, 1.5)
 
-    cover = np.maximum(blade, stalk)
-    leafy = np.where((blade > 0.5)[..., None], colour, (woody * round_stalk[..., None]))
-    cloth = np.random.default_rng(shot["cloth"])
+def shaded_table(shot, cover, sun):
+    """The table (256, 256, 3) with the leaf's shadow, and how its light changes over the page (256, 256)."""
+    cloth, (y, x) = np.random.default_rng(shot["cloth"]), np.mgrid[:SIDE, :SIDE] + 0.5
     ramp = 1 + shot["ramp"][0] * (x / SIDE - 0.5) * 2 + shot["ramp"][1] * (y / SIDE - 0.5) * 2
     ground = shot["table"] * (ramp + 0.025 * noise(cloth, 30) + 0.03 * noise(cloth, 0.9))[..., None]
     reach = 3 + 13 * shot["hard"]
     shadow = gaussian_filter(cover, 1.2 + 7 * (1 - shot["hard"]))
     shadow = shift(shadow, -sun[::-1] * reach, order=1, mode="nearest") * (0.3 + 0.45 * shot["hard"])
-    ground = ground * (1 - shadow)[..., None]
+    return ground * (1 - shadow)[..., None], ramp
+
+
+def render(leaf, shot):
+    """Photograph float (256, 256, 3) in 0..255, cover of the leaf (256, 256) in 0..1, lesions (boolean)."""
+    u, v = on_leaf(leaf, shot)
+    blade, stalk = blade_and_stalk(leaf, shot)
+    sun = np.array([np.cos(shot["sun"]), np.sin(shot["sun"])])
+    colour, lesions = surface(leaf, u, v, sun @ axes(shot)[1], shot["size"])
+    skin = np.random.default_rng(leaf["mottle"])
+    colour *= (1 + 0.05 * noise(skin, 1.5, 6) + (0.04 + 0.15 * leaf["gloss"]) * noise(skin, 0.8))[..., None]
+    woody = np.array([98, 112, 62]) * (1 - leaf["ruddy"]) + np.array([122, 82, 66]) * leaf["ruddy"]
+    round_stalk = 0.8 + 0.35 * gaussian_filter(stalk, 1.5)
+    leafy = np.where((blade > 0.5)[..., None], colour, (woody * round_stalk[..., None]))
+    cover = np.maximum(blade, stalk)
+    ground, ramp = shaded_table(shot, cover, sun)
     picture = ground + cover[..., None] * (leafy * (0.6 + 0.4 * ramp)[..., None] - ground)
     picture = gaussian_filter(picture * shot["light"], (0.45, 0.45, 0))  # the lens
     return picture, cover, lesions & (blade > 0.5)
 
 
-def surface(leaf, u, v, side, lit, size):
+def surface(leaf, u, v, lit, size):
     """Colour (h, w, 3) of the blade and lesions (h, w); lit: how far the sun stands to its right, -1 to 1."""
+    side = np.tanh(v / 0.03)
     s = u - leaf["slope"] * np.abs(v) * (1 + 0.5 * np.abs(v))
     grid = np.linspace(-0.5, 1.2, 900)
     near = np.abs(grid[:, None, None] - leaf["veins"]).min(2).T  # (2, 900): distance to the next side vein
@@ -210,28 +231,37 @@ def surface(leaf, u, v, side, lit, size):
         dry = np.array([156, 142, 92]) * (1 - brown) + np.array([124, 88, 62]) * brown
         colour = colour + alpha[..., None] * (dry - colour)
     lesions = np.zeros(u.shape, bool)
-    for where_u, where_v, radius, phase, brown, halo in leaf["spots"]:
-        du, dv = u - where_u, v - where_v
-        box = np.hypot(du, dv) < 2.2 * radius
-        du, dv = du[box], dv[box]
-        angle = np.arctan2(dv, du)
-        wave = 1 + 0.14 * np.sin(2 * angle + phase[0]) + 0.09 * np.sin(3 * angle + phase[1])
-        wave += 0.05 * np.sin(5 * angle + phase[2])
-        rho = np.hypot(du, dv) / (radius * wave)
-        pixels = radius * size
-        ring = np.clip(0.5 + (rho - 0.72) * pixels / 3.5, 0, 1)
-        light, dark, rim = map(np.array, leaf.get("palette", BLACK_ROT))
-        tan = light * (1 - brown) + dark * brown
-        tan = tan * (1 + 0.1 * np.sin(16 * rho + phase[0]) * (pixels > 7))[:, None]
-        burnt = tan + (ring * 0.75)[:, None] * (rim - tan)
-        alpha = np.clip(0.5 + pixels * (1 - rho) / 1.6, 0, 1)
-        yellow = halo * np.exp(-((np.maximum(rho - 1, 0) / 0.35) ** 2))
-        local = colour[box]
-        local = local + yellow[:, None] * (np.array([150, 150, 62]) - local)
-        burnt *= np.clip(shade[box], 0.7, 1.3)[:, None]
-        colour[box] = local + (0.93 * alpha)[:, None] * (burnt - local)
-        lesions[box] |= alpha > 0.5
+    for spot in leaf["spots"]:
+        paint_spot(colour, lesions, spot, (u, v), shade, size, leaf.get("palette", BLACK_ROT))
     return colour, lesions
+
+
+def paint_spot(colour, lesions, spot, places, shade, size, palette):
+    """Paint one lesion into colour (h, w, 3) and mark its pixels in lesions (h, w).
+
+    spot: as of `spots`; places: (u, v) of every pixel; palette: colours of centre, light and dark, and rim.
+    """
+    where_u, where_v, radius, phase, brown, halo = spot
+    du, dv = places[0] - where_u, places[1] - where_v
+    box = np.hypot(du, dv) < 2.2 * radius
+    du, dv = du[box], dv[box]
+    angle = np.arctan2(dv, du)
+    wave = 1 + 0.14 * np.sin(2 * angle + phase[0]) + 0.09 * np.sin(3 * angle + phase[1])
+    wave += 0.05 * np.sin(5 * angle + phase[2])
+    rho = np.hypot(du, dv) / (radius * wave)
+    pixels = radius * size
+    ring = np.clip(0.5 + (rho - 0.72) * pixels / 3.5, 0, 1)
+    light, dark, rim = map(np.array, palette)
+    tan = light * (1 - brown) + dark * brown
+    tan = tan * (1 + 0.1 * np.sin(16 * rho + phase[0]) * (pixels > 7))[:, None]
+    burnt = tan + (ring * 0.75)[:, None] * (rim - tan)
+    alpha = np.clip(0.5 + pixels * (1 - rho) / 1.6, 0, 1)
+    yellow = halo * np.exp(-((np.maximum(rho - 1, 0) / 0.35) ** 2))
+    local = colour[box]
+    local = local + yellow[:, None] * (np.array([150, 150, 62]) - local)
+    burnt *= np.clip(shade[box], 0.7, 1.3)[:, None]
+    colour[box] = local + (0.93 * alpha)[:, None] * (burnt - local)
+    lesions[box] |= alpha > 0.5
 
 
 def photograph(number, label, session, view_number):

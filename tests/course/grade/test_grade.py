@@ -67,18 +67,13 @@ def server():
     listener.close()
 
 
-@pytest.fixture(scope="module")
-def graded(folder, server):
-    """{student: result} of the hostile class, and the folder of its reports."""
-    path, inbox, reports = folder / "98_exam.ipynb", folder / "inbox", folder / "reports"
-    nbformat.write(reference(), path)
-    outside = folder / "outside.txt"
-    outside.write_text("untouched")
+def reaching_out(outside, port):
+    """{name: code} of those who write where they must not, call somebody, or fill the disk."""
     write = f"""for name in ({str(outside)!r}, "/usr/x", {str(ROOT / "helpers" / "x.py")!r}, "/etc/passwd"):
     try: open(name, "w").write("broken")
     except OSError: pass"""
     call = f"""import socket
-for family, address in ((socket.AF_INET, ("127.0.0.1", {server[0]})), (socket.AF_INET, ("1.1.1.1", 53))):
+for family, address in ((socket.AF_INET, ("127.0.0.1", {port})), (socket.AF_INET, ("1.1.1.1", 53))):
     try: socket.socket(family, socket.SOCK_STREAM).connect(address)
     except OSError: pass"""
     fill = """data = b"0" * 2**20
@@ -87,64 +82,83 @@ for number in range(20):
         with open(f"/tmp/{number}", "wb") as file:
             for _ in range(60): file.write(data)
     except OSError: pass"""
-    hostile = {**HOSTILE, "writes": inside(write), "calls": inside(call), "fills": inside(fill)}
+    return {"writes": inside(write), "calls": inside(call), "fills": inside(fill)}
 
-    def put(name, book):
-        target = inbox / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(book, bytes):
-            target.write_bytes(book)
-        else:
-            target.write_text(json.dumps(book))  # nbformat would repair duplicated ids
 
-    put("good-first/98_exam.ipynb", answered(RIGHT))
-    for name, source in hostile.items():
-        put(f"{name}/98_exam.ipynb", answered(source))
-    for change in (moved, duplicated, deleted, edited):
-        book = answered(RIGHT)
-        change(book)
-        put(f"{change.__name__}/98_exam.ipynb", book)
-    put("stubs/98_exam.ipynb", answered(None, None))
-    put("renamed/homework (final).ipynb", answered(RIGHT))
-    put("Żółć & Ærø  O'Neill/98_exam.ipynb", answered(RIGHT))
-    put("=cmd|calc.ipynb", answered(RIGHT))
-    put("surrogate/98_exam.ipynb", json.dumps(answered("raise ValueError('\ud800')")).encode())
-    put(os.fsdecode(b"\xff bytes/98_exam.ipynb"), b"")
-    put("grades.csv/98_exam.ipynb", b"")
-    put("broken/98_exam.ipynb", json.dumps(answered(RIGHT)).encode()[:-40])
-    put("empty/98_exam.ipynb", b"")
-    put("no-notebook/98_exam.ipynb", b'{"a": [1, 2]}')
-    put("deep/98_exam.ipynb", b"[" * 100_000)
-    put("other/98_exam.ipynb", nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]))
-    put("foreign/report.ipynb", nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]))
-    put("odd/98_exam.ipynb", json.dumps({"nbformat": 4, "cells": [
-        7, {"cell_type": "code", "id": ["x"], "metadata": 3, "source": None},
-        {"cell_type": "code", "metadata": {"course": {"id": ["98.1"]}, "tags": 5}, "source": {}},
-        {"cell_type": "code", "metadata": {"course": {"id": "98.1"}}, "source": RIGHT.splitlines(True)},
-    ]}).encode())  # fmt: skip
+def changed(change):
+    """A right hand-in after something was done to its cells."""
+    book = answered(RIGHT)
+    change(book)
+    return book
+
+
+def books():
+    """{path: notebook} of hand-ins that notebook programs read."""
+    other = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
+    changes = {f"{change.__name__}/98_exam.ipynb": changed(change)
+               for change in (moved, duplicated, deleted, edited)}  # fmt: skip
+    right = ["good-first/98_exam.ipynb", "renamed/homework (final).ipynb", "=cmd|calc.ipynb",
+             "Żółć & Ærø  O'Neill/98_exam.ipynb", "browser.ipynb.txt", "UPPER.IPYNB", "chrome.ipynb.json",
+             "copied/98_exam (1).ipynb", "good-last/98_exam.ipynb"]  # fmt: skip
+    return {
+        **changes, **{path: answered(RIGHT) for path in right},
+        "stubs/98_exam.ipynb": answered(None, None), "copied/98_exam.ipynb": answered(None, None),
+        "other/98_exam.ipynb": other, "foreign/report.ipynb": other,
+        "habits/98_exam.ipynb": answered(HABITS),
+        "input/98_exam.ipynb": answered("number = input('a number? ')"),
+    }  # fmt: skip
+
+
+def odd_files():
+    """{path: bytes} of hand-ins that no notebook program wrote, or one of long ago."""
     old = answered(RIGHT)
     for one in old.cells:
         del one["id"]
     old.nbformat_minor = 4
-    put("old-4/98_exam.ipynb", json.dumps(old).encode())
     sheet = [{"cell_type": "code", "input": one.source, "metadata": one.metadata, "outputs": []}
              for one in old.cells if one.cell_type == "code"]  # fmt: skip
-    put("old-3/98_exam.ipynb", json.dumps({"nbformat": 3, "worksheets": [{"cells": sheet}]}).encode())
-    put("habits/98_exam.ipynb", answered(HABITS))
-    put("input/98_exam.ipynb", answered("number = input('a number? ')"))
-    put("escape\x1b[2J/98_exam.ipynb", b"")
-    put("browser.ipynb.txt", answered(RIGHT))
-    put("UPPER.IPYNB", answered(RIGHT))
-    put("chrome.ipynb.json", answered(RIGHT))
-    put("zipped.zip", b"PK\x03\x04")
-    put("copied/98_exam.ipynb", answered(None, None))
-    put("copied/98_exam (1).ipynb", answered(RIGHT))
-    (inbox / "pipe").mkdir()
+    odd = [7, {"cell_type": "code", "id": ["x"], "metadata": 3, "source": None},
+           {"cell_type": "code", "metadata": {"course": {"id": ["98.1"]}, "tags": 5}, "source": {}},
+           {"cell_type": "code", "metadata": {"course": {"id": "98.1"}}, "source": RIGHT.splitlines(True)}]
+    text = {
+        "surrogate/98_exam.ipynb": answered("raise ValueError('\ud800')"),
+        "odd/98_exam.ipynb": {"nbformat": 4, "cells": odd},
+        "old-4/98_exam.ipynb": old, "old-3/98_exam.ipynb": {"nbformat": 3, "worksheets": [{"cells": sheet}]},
+    }  # fmt: skip
+    empty = [os.fsdecode(b"\xff bytes/98_exam.ipynb"), "grades.csv/98_exam.ipynb", "empty/98_exam.ipynb",
+             "escape\x1b[2J/98_exam.ipynb"]  # fmt: skip
+    return {
+        **{path: json.dumps(content).encode() for path, content in text.items()}, **dict.fromkeys(empty, b""),
+        "broken/98_exam.ipynb": json.dumps(answered(RIGHT)).encode()[:-40],
+        "no-notebook/98_exam.ipynb": b'{"a": [1, 2]}', "deep/98_exam.ipynb": b"[" * 100_000,
+        "zipped.zip": b"PK\x03\x04",
+    }  # fmt: skip
+
+
+def put_no_files(inbox, path):
+    """Pipes, on which a reader would wait for ever, and a link to the reference."""
+    for name in ("pipe", "links"):
+        (inbox / name).mkdir()
     os.mkfifo(inbox / "pipe" / "98_exam.ipynb")
     os.mkfifo(inbox / "98_pipe.ipynb")
-    (inbox / "links").mkdir()
     (inbox / "links" / "98_exam.ipynb").symlink_to(path)
-    put("good-last/98_exam.ipynb", answered(RIGHT))
+
+
+@pytest.fixture(scope="module")
+def graded(folder, server):
+    """{student: result} of the hostile class, and the folder of its reports."""
+    path, inbox, reports = folder / "98_exam.ipynb", folder / "inbox", folder / "reports"
+    nbformat.write(reference(), path)
+    outside = folder / "outside.txt"
+    outside.write_text("untouched")
+    hostile = {**HOSTILE, **reaching_out(outside, server[0])}
+    hand_ins = {f"{name}/98_exam.ipynb": answered(source) for name, source in hostile.items()}
+    hand_ins |= {**books(), **odd_files()}
+    for name, content in hand_ins.items():
+        (inbox / name).parent.mkdir(parents=True, exist_ok=True)
+        # as JSON, for nbformat would repair duplicated ids
+        (inbox / name).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    put_no_files(inbox, path)
     options = batch.Options(("98",), 2)
     students, *_ = batch.grade_class(inbox, reports, options, paths=[path], limits=LIMITS)
     return {name: results["98_exam"] for name, results in students.items()}, reports
