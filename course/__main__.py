@@ -53,13 +53,13 @@ def variables(parameters):
 def main(arguments):
     """Check everything, then run; returns the exit code."""
     if not arguments or arguments[0] == "help" or {"-h", "--help"} & set(arguments):
-        print(overview(next((word for word in arguments if word in COMMANDS), None)))
+        say(f"{overview(next((word for word in arguments if word in COMMANDS), None))}\n".encode())
         return 0
     try:
         command, parameters, jobs = parse(arguments, COMMANDS)
         if sys.platform == "win32" and not command.windows:
             raise Refused(f"{arguments[0]}: needs Linux or macOS; on Windows type it in WSL")
-        check_checkout(ROOT)
+        check_checkout(ROOT, command.writes)
         if command.environment:
             environment.ensure(parameters.get("TORCH", ""), force=arguments[0] == "env")
     except (Refused, environment.NotPossible) as error:
@@ -67,7 +67,7 @@ def main(arguments):
         return 2
     surroundings = variables(parameters)
     for step in command.steps(parameters, jobs):
-        code = run([str(environment.interpreter()), *step], surroundings)
+        code = run([str(environment.interpreter()), *step], surroundings, command.prints)
         if code:
             return code
         if step == DATA and SOURCE.exists():  # one decision for everything that follows
@@ -75,14 +75,29 @@ def main(arguments):
     return 0
 
 
-def run(command, surroundings):
-    """Run one step and return its exit code; Ctrl-C reaches the step too, which ends in its own words."""
-    process = subprocess.Popen(command, cwd=ROOT, env=surroundings)
+def run(command, surroundings, prints=False):
+    """Run one step and return its exit code; Ctrl-C reaches the step too, which ends in its own words.
+
+    prints: what the step prints passes through `say`, unless a terminal shows it.
+    """
+    piped = prints and not sys.stdout.isatty()
+    process = subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE if piped else None)
     while True:
         try:
+            for line in process.stdout or ():
+                say(line)
             return process.wait()
         except KeyboardInterrupt:
             continue
+
+
+def say(line):
+    """Print bytes; once nobody reads on, as behind `| head -1`, they go nowhere, and nothing fails."""
+    try:
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ class Command:
     needs: tuple = ()  # parameters that must be given
     environment: bool = True
     windows: bool = True  # False: it starts processes in a way that Windows has not
+    writes: bool = True  # False: it works in a folder that is read-only
+    prints: bool = False  # True: it prints a table or a list, of which somebody may read the first line alone
 
 
 def module(name, *arguments):
@@ -162,14 +164,16 @@ COMMANDS = {
     "drift": Command("how far the numbers move between processors (slow)", drift, ("NB", "SHARE", "DATA")),
     "compare": Command("two executed builds side by side, as a page", compare, ("A", "B"), ("A", "B")),
     "mutate": Command("how tight the net is: changes that the comparison notices", mutate, ("SHOW",)),
-    "bench": Command("speed beside other libraries, as ratios in one run", bench, ("BENCH",)),
+    "bench": Command("speed beside other libraries, as ratios in one run", bench, ("BENCH",), prints=True),
     "doctor": Command("what this machine has, and what to do about each problem",
-                      lambda parameters, jobs: [["course/run/doctor.py"]], environment=False),
+                      lambda parameters, jobs: [["course/run/doctor.py"]], environment=False,
+                      writes=False, prints=True),
     "env": Command("make or mend the environment", lambda parameters, jobs: [], ("TORCH",)),
-    "data": Command("find, verify and fetch the data", lambda parameters, jobs: [DATA], ("DATA",)),
+    "data": Command("find, verify and fetch the data", lambda parameters, jobs: [DATA], ("DATA",),
+                    prints=True),
     "summary": Command("the table of the executed notebooks",
-                       lambda parameters, jobs: [module("course.run.summary")]),
-    "lint": Command("ruff", lambda parameters, jobs: [module("ruff", "check", ".")]),
+                       lambda parameters, jobs: [module("course.run.summary")], prints=True),
+    "lint": Command("ruff", lambda parameters, jobs: [module("ruff", "check", ".")], prints=True),
     "lock": Command("compile requirements.lock and environment.yml again (for maintainers)",
                     lambda parameters, jobs: [["course/run/environment.py", "--lock"]]),
     "clean": Command("forget results; student copies, reports, data and environment stay",

@@ -54,6 +54,8 @@ def machine():
         f"{free:.0f} GB",
         "the environment needs some 7 GB: free some space" if free < 8 else "",
     )
+    if not os.access(ROOT, os.W_OK):
+        yield "this folder", "read-only", "copy it elsewhere: nothing can be run, stored or graded in it"
     yield (
         "uv",
         "found" if shutil.which("uv") else "not found",

@@ -143,12 +143,11 @@ def jobs_of(given):
     return int(given)
 
 
-def check_checkout(root):
-    """Raise Refused where this folder cannot be worked in."""
-    if not os.access(root, os.W_OK):
-        raise Refused(
-            f"{root}: this folder is read-only, and results are written below it; copy it elsewhere"
-        )
+def check_checkout(root, writes=True):
+    """Raise Refused where this folder cannot be worked in; writes: False for what only reads."""
+    if writes and not os.access(root, os.W_OK):
+        raise Refused(f"{root}: this folder is read-only, and results are written below it; copy it "
+                      "elsewhere (help and doctor work here)")  # fmt: skip
     if os.pathsep in str(root):
         raise Refused(f"{root}: a path with {os.pathsep!r} in it cannot be an import path; move the folder")
     if "HOME" not in os.environ and sys.platform != "win32":

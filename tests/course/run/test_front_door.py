@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -91,6 +92,48 @@ def test_a_read_only_checkout_is_refused(monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(Refused, match="this folder is read-only"):
         parameters.check_checkout(ROOT)
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A copy of the front door that may only be read, and how a person without rights starts a command."""
+    folder = tmp_path / "course copy"
+    for name in ("course", "helpers"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, folder)
+    for name in (".venv", "data", "notebooks"):
+        (folder / name).symlink_to(ROOT / name)
+    # root may write anywhere: say what the system would say to others
+    stub = "import os; os.access = lambda path, mode, **_: mode != os.W_OK"
+    (tmp_path / "stub").mkdir()
+    (tmp_path / "stub" / "sitecustomize.py").write_text(stub)
+    surroundings = {**os.environ, "PYTHONPATH": str(tmp_path / "stub"), "DATA": "sample"}
+    return lambda *words: subprocess.run([sys.executable, "-m", "course", *words], cwd=folder, text=True,
+                                         capture_output=True, env=surroundings)
+
+
+def test_what_only_reads_works_in_a_read_only_checkout(read_only):
+    for words in (["help"], ["--help"], ["check", "--help"]):
+        done = read_only(*words)
+        assert (done.returncode, done.stderr) == (0, "")
+    doctor = read_only("doctor")
+    assert doctor.returncode == 0
+    assert re.search(r"this folder +read-only +-> copy it elsewhere: nothing can be run", doctor.stdout)
+    assert "\nverdict: this folder: copy it" in doctor.stdout
+    refused = read_only("check", "NB=12")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("copy it elsewhere (help and doctor work here)\n")
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["make", "help"], ["make", "doctor"]])
+def test_who_reads_one_line_alone_gets_it_and_nothing_else(words):
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_every_command_has_one_line_of_help_and_every_make_target_is_one():
