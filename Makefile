@@ -9,14 +9,17 @@ NAMES := all test unit check refresh own new learn lab student grade-mine grade 
 .NOTPARALLEL:
 .DEFAULT_GOAL := all
 
+# NAME=value as it was typed, for the shell: with blanks, quotes, dollars and backquotes
+QUOTED = '$(1)=$(subst ','\'',$(value $(1)))'
+
 # PATH=my.csv says which file, not where programs are: those are found as before
 ifeq ($(origin PATH),command line)
-OWN := "PATH=$(PATH)"
+OWN := $(call QUOTED,PATH)
 override PATH := $(or $(shell PATH=/usr/bin:/bin; tr '\0' '\n' 2>/dev/null < /proc/$$PPID/environ | sed -n 's/^PATH=//p'),$(shell echo "$$PATH"))
 endif
 
 # what was given on this command line, as the front door takes it; it says what is allowed
-GIVEN = $(foreach word,$(filter-out MAKEOVERRIDES PYTHON,$(sort $(.VARIABLES))),$(if $(filter command line,$(origin $(word))),"$(word)=$($(word))"))
+GIVEN = $(foreach word,$(filter-out MAKEOVERRIDES PYTHON,$(sort $(.VARIABLES))),$(if $(filter command line,$(origin $(word))),$(call QUOTED,$(word))))
 
 help:
 	@$(PYTHON) -m course --help

@@ -1,5 +1,6 @@
 """What README, guides, copies and workflows promise in passing, each held to what it is about."""
 
+import ast
 import importlib
 import re
 import shutil
@@ -135,6 +136,18 @@ def test_make_refuses_a_wrong_word_before_the_right_one_begins():
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("22: no such command; a notebook's number is given as NB=22")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_hands_on_what_was_typed(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "course").mkdir()
+    (tmp_path / "course" / "__main__.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    odd = """it's "so", `echo no` for $HOME & $(5); \\n"""
+    command = ["make", "-C", tmp_path, "new", f"TITLE={odd}", f"PATH={odd}", f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = next(line for line in done.stdout.splitlines() if line.startswith("["))
+    assert ast.literal_eval(said) == ["new", f"TITLE={odd}", f"PATH={odd}"]
 
 
 def test_a_cluster_that_is_not_there_is_one_line():
