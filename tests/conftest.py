@@ -1,4 +1,4 @@
-"""What a file of tests changes of what a process shares is put back: the order of files decides nothing."""
+"""What a file of tests changes of what a process shares is put back: neither order nor time decides."""
 
 import os
 import sys
@@ -6,6 +6,10 @@ import sys
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("course", deadline=None)  # a busy machine is no failure
+settings.load_profile("course")
 
 
 @pytest.fixture(scope="module", autouse=True)

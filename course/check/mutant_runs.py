@@ -30,7 +30,8 @@ def checkout(folder):
     """A copy of what the tests need, with the data linked."""
     for name in ("helpers", "tests/helpers", "course"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name in ("pyproject.toml", "tests/conftest.py"):
+        shutil.copy(ROOT / name, folder / name)
     for name in ("data", "notebooks"):
         (folder / name).symlink_to(ROOT / name)
 

@@ -91,7 +91,7 @@ matrices = arrays(float, st.tuples(st.integers(2, 12), st.integers(1, 4)),
 gammas = st.floats(1e-3, 1e3)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(matrices, gammas)
 def test_softmin_stays_within_its_bounds(X, gamma):
     n = len(X)
@@ -102,7 +102,7 @@ def test_softmin_stays_within_its_bounds(X, gamma):
     assert (y <= np.minimum(others.mean(axis=1), others.min(axis=1) + log(n - 1) / gamma) + tolerance).all()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(matrices, gammas)
 def test_explanations_conserve_the_score(X, gamma):
     y = anomalies.softmin_scores(X, gamma)
@@ -113,7 +113,7 @@ def test_explanations_conserve_the_score(X, gamma):
         assert np.abs(relevance.sum(axis=1) - y).max() <= 1e-10 * scale * max(1, 1e-2 / gamma)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(matrices, gammas, st.randoms(use_true_random=False))
 def test_permuted_rows_and_features_permute_the_results(X, gamma, random):
     rows, columns = list(range(len(X))), list(range(X.shape[1]))

@@ -74,7 +74,7 @@ def test_features_do_not_depend_on_the_block_size(monkeypatch):
     np.testing.assert_allclose(mol.pair_features(molecules, CENTERS, WIDTH), expected, rtol=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**16))
 def test_features_ignore_rotation_translation_mirror_and_atom_order(seed):
     rng, molecules = np.random.default_rng(seed), random_molecules(5, seed=seed)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -130,7 +130,6 @@ def test_every_form_of_two_labels_is_the_same():
     assert {scoring.auc([3, 1, 2, 2.5], form) for form in forms} == {0.75}
 
 
-@settings(deadline=None)
 @given(few)
 def test_youden_finds_the_best_threshold(rows):
     scores, labels = np.array([r[0] for r in rows], float), np.array([r[1] for r in rows])

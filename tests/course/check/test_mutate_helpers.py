@@ -85,6 +85,7 @@ def test_a_changed_module_fails_its_tests_and_the_unchanged_one_passes(tmp_path,
         (root / name).mkdir(parents=True)
     (root / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     (root / "helpers" / "__init__.py").write_text("")
+    (root / "tests" / "conftest.py").write_text("")
     code = "def f(x):\n    return x + 1\n\n\ndef g(x):\n    return x * 1\n"
     (root / "helpers" / "some.py").write_text(code)
     tests = "import helpers.some as some\n\n\ndef test_f():\n    assert some.f(1) == 2\n\n\n"
