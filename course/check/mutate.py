@@ -17,7 +17,7 @@ import nbformat
 
 from course.check import prose
 from course.check.compare import EXACT, NUMBER, agree, last_unit, rules_of
-from course.check.quoted import WORDS, quoted
+from course.check.quoted import DIGITS, UNIT, WORDS, quoted
 from course.contract import tags
 from course.notebooks import all_notebooks
 from helpers.figures import MIME
@@ -27,7 +27,7 @@ REQUIRED = {  # the share that must be caught: in all, in every notebook
     "word": (0.995, 0), "line dropped": (0.995, 0), "lines swapped": (0.995, 0), "integer +1": (0.995, 0),
     "second-last digit +1": (0.99, 0.95), "sign": (0.99, 0.95), "float +10 %": (0.95, 0),
     "figure": (0.95, 0), "decimal in prose": (0.95, 0), "integer in prose": (0.90, 0),
-    "number word in prose": (0.50, 0),
+    "number word in prose": (0.50, 0), "unit in prose": (0.95, 0),
 }  # fmt: skip
 
 
@@ -163,20 +163,29 @@ def changed(quote):
     return ("integer" if whole else "decimal") + " in prose", plus(number, step)
 
 
+def changes(text):
+    """(kind, what is changed, the text with another number or unit there) of what a text quotes."""
+    for number, quote in {quote.text: quote for quote in quoted(text)}.items():
+        kind, new = changed(quote)
+        pattern = rf"(?<![\w.,]){re.escape(number)}(?![\w,]*\d|\.\d)(?!\w)"
+        yield kind, f"{number} -> {new}", re.sub(pattern, new, text, count=1, flags=re.IGNORECASE)
+    for match in re.finditer(f"{DIGITS}{UNIT.pattern}", text):
+        new = "eV" if match[1] != "eV" else "bohr"
+        yield "unit in prose", f"{match[0]} in {new}", text[: match.start(1)] + new + text[match.end(1) :]
+
+
 def prose_caught(book, draw):
     """{kind: [caught or not]} for the numbers in text cells and in alternative texts."""
     found, survivors = defaultdict(list), []
     for cell in book.cells:
         before = faults(book, cell)
         for text in prose.texts(cell):
-            for number, quote in {quote.text: quote for quote in quoted(text)}.items():
-                kind, new = changed(quote)
-                pattern = rf"(?<![\w.,]){re.escape(number)}(?![\w,]*\d|\.\d)(?!\w)"
-                with replaced(cell, text, re.sub(pattern, new, text, count=1, flags=re.IGNORECASE)) as done:
+            for kind, change, new in changes(text):
+                with replaced(cell, text, new) as done:
                     if done:
                         found[kind].append(faults(book, cell) > before)
                         if not found[kind][-1]:
-                            survivors.append((kind, f"{cell.id} {number} -> {new}"))
+                            survivors.append((kind, f"{cell.id} {change}"))
     return found, survivors
 
 

@@ -25,7 +25,7 @@ from functools import lru_cache
 
 import nbformat
 
-from course.check.quoted import Quote, quoted, stems
+from course.check.quoted import Quote, quoted, stems, units
 from course.contract import tags
 from course.notebooks import ROOT, all_notebooks, find
 from helpers.figures import MIME
@@ -96,17 +96,22 @@ def said(cell):
     return found
 
 
-@lru_cache(None)
-def written(source):
-    """[(numbers, stems)] of each line of code, with the lengths of its lists; alternative texts left out."""
+def parsed(source):
+    """(nodes, [lines]) of code, the lines of alternative texts left empty: they say nothing of themselves."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except SyntaxError:
         nodes = []
     alts = {line for node in nodes if isinstance(node, ast.keyword) and node.arg == "alt"
             for line in range(node.value.lineno, node.value.end_lineno + 1)}  # fmt: skip
-    lines = source.splitlines()
-    found = [(numbers(line), stems(line)) for n, line in enumerate(lines, 1) if n not in alts]
+    return nodes, ["" if n in alts else line for n, line in enumerate(source.splitlines(), 1)]
+
+
+@lru_cache(None)
+def written(source):
+    """[(numbers, stems)] of each line of code, with the lengths of its lists."""
+    nodes, lines = parsed(source)
+    found = [(numbers(line), stems(line)) for line in lines]
     for node in nodes:
         items = getattr(node, "elts", None) or getattr(node, "keys", None)
         if items:
@@ -149,13 +154,19 @@ def sections(book):
 
 
 class Facts:
-    """What the code cells of a notebook print and write, and which of them support a quoted number."""
+    """What the code cells of a notebook print and write, and which of them support a quoted number.
+
+    units: those that a cell names; a unit that follows a number in the text must be one of them.
+    """
 
     def __init__(self, book):
         self.code = [cell for cell in book.cells if cell.cell_type == "code" and "hidden" not in tags(cell)]
         self.place = {cell.id: number for number, cell in enumerate(book.cells)}
         self.printed = {cell.id: said(cell) for cell in self.code}
         self.written = {cell.id: written(cell.source) for cell in self.code}
+        drawn = {cell.id: [description for _, description in pictures(cell)] for cell in self.code}
+        self.units = {cell.id: units(f"{parsed(cell.source)[1]} {shown(cell)} {drawn[cell.id]}")
+                      for cell in self.code}  # fmt: skip
 
     def nearest(self, cells, cell):
         """The code cells among these, those close above a text first, then those below it."""
@@ -208,6 +219,7 @@ def sources(book, only=None):
                 found = facts.support(quote, near + anywhere, outside)
                 counted = [float(quote.listed)] * bool(quote.listed) + counts if quote.named else drawn
                 found += [cell.id] * supported(quote, counted)
+                found = [one for one in found if quote.unit in facts.units[one]] if quote.unit else found
                 if found or not quote.named:
                     yield cell, quote, found
         before = cells  # a section may take up what the one before it found

@@ -1,7 +1,7 @@
 """The numbers that a text quotes, as digits and as words, each with the words around it.
 
 Not looked at: formulas but for the value they end with, code, links, references, durations, sizes, years,
-notebooks, the 95 % of an interval, whole numbers up to a dozen in digits.
+notebooks, the 95 % of an interval, whole numbers up to a dozen in digits without a unit or percent sign.
 """
 
 import re
@@ -17,14 +17,19 @@ SKIPPED = [
     re.compile(r"\*\*References\b.*|^#+ References.*|^References:.*", re.DOTALL | re.MULTILINE),
     re.compile(r"\*\*(?:Leads? on|Going on|Exercises that lead on)\b.*|^Where to go on.*", re.DOTALL | re.M),
     re.compile(r"\*Before:\*[^*]*"),
-    re.compile(r"^#+ (?:\d+(?:\.\d+)? |Exercise \d+\.\d+).*$", re.MULTILINE),
+    re.compile(r"^#+ (?:\d+(?:\.\d+)? |Exercise \d+\.\d+.*$)", re.MULTILINE),
     re.compile(r"\b(?:[Nn]otebooks?|[Ss]ections?|[Ee]xercises?|[Ss]eries)\s+" + LIST + r"|\([1-4]\d\)"),
     re.compile(r"\b\d+(?: to \d+)? (?:minutes?|hours?|seconds?|kB|MB|GB)\b"),
     re.compile(r"\b95 ?(?:%|percent)"),  # the level of every interval
     re.compile(r"\b\d+(?:st|nd|rd|th)\b"),  # ordinals: the 95th percentile, the 20th neighbour
     re.compile(r"<(?!details|summary)[^>]*>"),
 ]
-VALUE = re.compile(r"\$[^$\n]*(?:=|\\pm|[<>])\s*([-+]?\d+(?:\.\d+)?)\$")  # gamma = 1.5
+# what a formula ends with: gamma = 1.5; the value of an expression, as in 1/e = 0.37, is mathematics
+VALUE = re.compile(r"\$(?:[^$\n]*(?:=|\\pm|[<>])|\s*\\?\w+\s*\\(?:approx|sim|leq?|geq?))"
+                   r"\s*([-+]?\d+(?:\.\d+)?)(?:\\,)?(\\%)?\$")  # fmt: skip
+UNITS = re.compile(r"(?<![^\W\d])(kcal/mol|kJ/mol|eV|hartree|bohr|ångström|angstrom|Å|degree)s?\b", re.I)
+UNIT = re.compile(rf"(?:\s*(?:±|\+/-)\s*[\d.]+)?(?:\s*\[[^\]]*\])?[\s-]*{UNITS.pattern}", re.I)
+PERCENT = re.compile(r"\s*(?:\\?%|per ?cent)")
 DIGITS = r"(?<![\w.^/:-])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w.]*\d)"
 WORDS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
@@ -45,7 +50,7 @@ COMMON = {
 
 @dataclass(frozen=True)
 class Quote:
-    """A number as it is written, and whether a percent sign follows.
+    """A number as it is written, whether a percent sign follows, and the unit that does ("" for none).
 
     stems: of its sentence; behind: of the words behind it; beside: the others of "0.2 [0.1, 0.4]", "3 ± 1";
     listed: how many points or rows the list or table has that its sentence announces, 0 for none.
@@ -57,6 +62,7 @@ class Quote:
     behind: frozenset = frozenset()
     beside: tuple = ()
     listed: int = 0
+    unit: str = ""
 
     @property
     def named(self):
@@ -81,21 +87,22 @@ def stems(text):
 
 def quoted(markdown):
     """The Quotes of a text, in its order."""
-    markdown = VALUE.sub(r" \1 ", markdown)
+    markdown = VALUE.sub(lambda match: f" {match[1]}{'%' if match[2] else ''} ", markdown)
     for pattern in SKIPPED:
         markdown = pattern.sub(" ", markdown)
     found = []
     ends = [0, *(match.end() for match in CLAUSE.finditer(markdown)), len(markdown)]
-    matches = [match for match in NUMBER.finditer(markdown) if counts(match[0])]
+    matches = [match for match in NUMBER.finditer(markdown) if counts(match[0]) or measured(match)]
     for match, beside in zip(matches, together(markdown, matches), strict=True):
         after = markdown[match.end() :]
         start = max(end for end in ends if end <= match.start())
         end = min(end for end in ends if end > match.start())
         behind = " ".join(re.split(r"[,.;:()\n]", after)[0].split()[:5])
-        percent = bool(re.match(r"\s*(?:%|percent)", after))
+        percent, unit = bool(PERCENT.match(after)), UNIT.match(after)
         others = tuple(written(one) for one in beside if one is not match)
         about, listed = stems(markdown[start:end]), announced(markdown[:end], markdown[end:])
-        found.append(Quote(written(match), percent, about, stems(behind), others, listed))
+        unit = unit[1].lower() if unit else ""
+        found.append(Quote(written(match), percent, about, stems(behind), others, listed, unit))
     return found
 
 
@@ -118,6 +125,16 @@ def counts(number):
     if "." in number or number.lower() in WORDS:
         return True
     return not YEAR.fullmatch(number) and abs(int(number.replace(",", "").replace("\u2212", "-"))) > SMALL
+
+
+def units(text):
+    """The units that a text names."""
+    return {unit.lower() for unit in UNITS.findall(text)}
+
+
+def measured(match):
+    """Whether a percent sign or a unit follows, so that a small number is no count of a sentence's own."""
+    return bool(PERCENT.match(match.string, match.end()) or UNIT.match(match.string, match.end()))
 
 
 def together(markdown, matches):

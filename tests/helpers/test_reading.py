@@ -106,3 +106,9 @@ def test_doubtful_names_are_said(tmp_path):
     assert "the second as 'a.1'" in read(tmp_path, "a,a\n1,2\n")[1]
     assert "names columns, '21.39' too" in read(tmp_path, "21.39,Köln\n3.5,Bonn\n")[1]
     assert not read(tmp_path, "town,2019,2020\nKöln,3,4\n")[1]
+
+
+def test_half_of_the_columns_may_be_without_a_name(tmp_path):
+    frame, _ = read(tmp_path, "a,\n1,2\n3,4\n")
+    assert frame.shape == (2, 2)
+    assert frame["a"].tolist() == [1, 3]

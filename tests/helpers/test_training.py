@@ -42,14 +42,20 @@ def test_fit_reaches_the_closed_form():
 def test_fit_equals_a_plain_loop():
     x, y = data()
     ours, plain = linear(), linear()
-    run(ours, 4, batches=lambda epoch: training.shuffled((x, y), 16, torch.Generator().manual_seed(epoch)))
+    history = run(ours, 4, batches=lambda epoch: training.shuffled(
+        (x, y), 16, torch.Generator().manual_seed(epoch)))  # fmt: skip
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
+    losses = []
     for epoch in range(4):
         for rows in torch.randperm(64, generator=torch.Generator().manual_seed(epoch)).split(16):
             optimizer.zero_grad()
-            squares(plain, (x[rows], y[rows])).backward()
+            value = squares(plain, (x[rows], y[rows]))
+            value.backward()
             optimizer.step()
+            losses.append(value.item())
     assert torch.equal(ours.weight, plain.weight)
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
+    assert [row["train"] for row in history] == pytest.approx(torch.tensor(losses).view(4, 4).mean(dim=1))
 
 
 def test_the_best_epoch_is_kept_and_patience_counts_epochs_in_a_row():

@@ -15,6 +15,9 @@ from helpers.figures import MIME
         (r"at $\gamma = 1.5$ and $x^{2.5} + y$", ["1.5"]),
         ("in notebook 12, in 2013, about 15 minutes, 95 % of 440", ["440"]),
         ("three of the four seeds, a two-layer network, one of 9", ["three", "four"]),
+        ("3 % of 9, 5 percent, 8 bohr and 8 rows, four per cent", ["3", "5", "8", "four"]),
+        ("## 11 What must 338 change?\n### Exercise 13.2 (3 points)", ["338"]),
+        (r"$\gamma \approx 1.5$, $1/e \approx 0.37$, $p = 63\,\%$", ["1.5", "63"]),
         ("a fall of \u22120.92 and `0.5` in code", ["-0.92"]),
         ("convolution (27) | 27 seeds", ["27"]),
         ("| MAE | 2.81 |\n[x](http://a.b/0.77) doi:10.24432/C5", ["2.81"]),
@@ -73,6 +76,13 @@ def test_a_word_is_a_count_where_a_line_says_so():
     made.cells[3].source = "Two folds of three seeds, for two reasons."
     made.cells[1].source = "SEEDS = [0, 1]"
     assert [cell for cell, _ in prose.untied(made)] == ["cell-3"]
+
+
+def test_a_unit_is_one_that_the_cell_names():
+    made = book(("# energies in kcal/mol\nf()", "MAE 2.81 every level"), "x", "An MAE of 2.81 kcal/mol.")
+    assert tied(made) == [["cell-1"]]
+    made.cells[3].source = "An MAE of 2.81 eV."
+    assert prose.unsupported(made) == [("cell-3", "2.81")]
 
 
 @pytest.mark.parametrize(
