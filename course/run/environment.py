@@ -9,6 +9,7 @@ uv does the work, several times faster than pip; where there is no uv, pip puts 
 import hashlib
 import importlib.metadata
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -128,6 +129,9 @@ def remove(folder):
 
 def announce(torch, folder):
     """Say before anything is fetched how much it will be, and refuse where the disk is too small."""
+    if sys.platform == "darwin" and platform.machine() != "arm64":  # requirements.lock holds nothing for it
+        raise NotPossible("PYTHON: this one is for Intel Macs, for which PyTorch has no builds any more; on "
+                          "Apple silicon install an arm64 Python")  # fmt: skip
     fetched, taken = SIZES[torch]
     free = shutil.disk_usage(folder.parent).free / 2**30
     hint = "" if torch else "; without a GPU, TORCH=cpu takes a third of that"

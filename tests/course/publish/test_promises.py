@@ -12,12 +12,14 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from PIL import Image
 
 from course.commands import COMMANDS
 from course.grade import batch
 from course.notebooks import ROOT, find
 from course.publish import copies, series
+from course.run import environment
 from course.run.parameters import Refused, parse
 
 NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?")
@@ -136,6 +138,16 @@ def test_make_refuses_a_wrong_word_before_the_right_one_begins():
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("22: no such command; a notebook's number is given as NB=22")
+
+
+def test_a_mac_that_the_lock_holds_nothing_for_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    with pytest.raises(environment.NotPossible, match="^PYTHON: this one is for Intel Macs"):
+        environment.announce("", tmp_path)
+    held = {"sys_platform": "darwin", "platform_machine": "x86_64"}
+    lines = environment.LOCK.read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if (mark := Requirement(line).marker) is None or mark.evaluate(held)]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
