@@ -34,7 +34,7 @@ def _axes(ax, data):
     if ax.get_legend():
         yield from _legend(ax.get_legend())
     for line in ax.lines:
-        x, y = (np.ma.filled(np.ma.asarray(values, dtype=float), np.nan) for values in line.get_data())
+        x, y = line.get_data(orig=False)  # floats; what is masked is NaN
         yield f"line {_name(line)}{_color(line.get_color())} {_numbers(data, x=x, y=y)}"
     yield from _grouped("patch", ax.patches, _corners, data)
     for collection in ax.collections:

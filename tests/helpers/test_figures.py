@@ -85,6 +85,17 @@ def test_the_last_digits_of_another_processor_do_not_matter():
     assert agree(draw(), draw(points=X**2 * noise, area=X / 2 * noise, pixels=np.outer(X, X * noise)))
 
 
+def test_named_values_and_dates_are_described_by_their_places():
+    figure, (named, dated) = plt.subplots(1, 2)
+    named.errorbar([3.0, 1.0], ["mean", "counts"], xerr=[0.5, 0.1], fmt="o")
+    dated.plot(np.array(["2024-01-01", "2024-01-03"], dtype="datetime64[D]"), [1, 2])
+    text = describe(figure)
+    plt.close(figure)
+    assert "y ticks ['mean', 'counts']" in text
+    assert "y 0.00e+00 1.00e+00" in text
+    assert "x 1.97e+04 1.97e+04" in text  # days since 1970
+
+
 def test_zero_up_to_rounding_is_zero():
     text = []
     for shift in (1e-17, -3e-17):
