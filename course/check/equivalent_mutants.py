@@ -69,6 +69,9 @@ EQUIVALENT = {  # (module, line, change): reason
     ("datasets", 'return sources.locate("squeezenet1_1")[0][0]', "0 -> -1"): "a list of one path",
     ("training", "path, text = Path(path), json.dumps(config, indent=1, sort_keys=True)", "1 -> 0"):
         "how the JSON is laid out",
+    ("plots", "width = 5 if order == 1 else 3", "5 -> 6"): "how thick a bond is drawn",
+    ("softmin", "return cKDTree(X).query(X, k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]", "1 -> 2"):
+        "how many workers search",
     ("training", "history, best, waited, weights = [], math.inf, 0, None", "0 -> -1"):
         "the first epoch is always a new best and sets it to 0",
     ("reading", "if not mark and 4 * content.count(0) > len(content) > 0:", "0 -> -1"):

@@ -1,6 +1,7 @@
 """How tight the net is: change one thing at a time in what is stored, and see whether the comparison notices.
 
-    python -m course mutate        outputs, figures and prose of every notebook; nothing is executed
+    python -m course mutate                 outputs, figures and prose of every notebook; nothing is executed
+    python -m course.check.mutate --write   the same, and puts the table into docs/net.md
 
 Prints one table with the share that is caught, and which notebook catches least. Sampled with a fixed seed.
 """
@@ -19,7 +20,7 @@ from course.check import prose
 from course.check.compare import EXACT, NUMBER, agree, last_unit, rules_of
 from course.check.quoted import DIGITS, UNIT, WORDS, quoted
 from course.contract import tags
-from course.notebooks import all_notebooks
+from course.notebooks import ROOT, all_notebooks
 from helpers.figures import MIME
 
 SEED, PER_CELL = 0, 6  # mutants of each kind that are tried in a cell at most
@@ -29,6 +30,7 @@ REQUIRED = {  # the share that must be caught: in all, in every notebook
     "figure": (0.95, 0), "decimal in prose": (0.95, 0), "integer in prose": (0.90, 0),
     "number word in prose": (0.50, 0), "unit in prose": (0.95, 0),
 }  # fmt: skip
+HEADING = "| change | tried | caught | least in | there | enough |"
 
 
 def words(text, draw):
@@ -230,12 +232,17 @@ def rows(table):
 
 def main():
     table, survivors = measure(all_notebooks())
-    print("| change | tried | caught | least in | there | enough |\n| --- | ---: | ---: | --- | ---: | --- |")
-    failed = False
+    lines, failed = [HEADING, "| --- | ---: | ---: | --- | ---: | --- |"], False
     for kind, count, share, least, there, good in rows(table):
         failed |= not good
         shares = f"{100 * share:.1f} % | {least} | {100 * there:.0f} %"
-        print(f"| {kind} | {count} | {shares} | {'yes' if good else 'NO'} |")
+        lines.append(f"| {kind} | {count} | {shares} | {'yes' if good else 'NO'} |")
+    print(*lines, sep="\n")
+    if "--write" in sys.argv:
+        page = (ROOT / "docs" / "net.md").read_text("utf-8")
+        before, _, after = page.partition(HEADING)
+        after = after[after.index("\n\n") :]
+        (ROOT / "docs" / "net.md").write_text(before + "\n".join(lines) + after, "utf-8")
     if "--survivors" in sys.argv:
         for one in survivors:
             print(*one)

@@ -92,6 +92,8 @@ def test_new_molecules_are_compressed_on_the_axes_of_the_known():
     part = lambda rows: SimpleNamespace(features=around.features[rows], element=around.element[rows])
     old, late = part(around.molecule < 29), part(around.molecule >= 29)
     np.testing.assert_array_equal(kernels.compress(old, 4, axes_of=old), kernels.compress(old, 4))
+    more = kernels.principal_axes(old, 6)  # kept for several sizes: the leading ones are taken
+    np.testing.assert_array_equal(kernels.compress(old, 4, axes_of=more), kernels.compress(old, 4))
     found, element = kernels.compress(late, 4, axes_of=old), 1
     theirs = PCA(4, svd_solver="full").fit(old.features[old.element == element].astype(float))
     expected = theirs.transform(late.features[late.element == element].astype(float))

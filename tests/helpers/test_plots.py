@@ -1,5 +1,6 @@
 """What the shared figures draw: places, colours and strands, compared with geometry done by hand."""
 
+import colorsys
 import html
 import json
 import re
@@ -7,6 +8,7 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
@@ -28,6 +30,17 @@ def figure():
     yield make
     for one in made:
         plt.close(one)
+
+
+def test_elements_have_the_colors_that_chemists_give_them():
+    hue = {charge: colorsys.rgb_to_hsv(*to_rgb(color)) for charge, (_, color, _) in plots.ATOM_STYLE.items()}
+    assert hue[1][1] < 0.05  # white and grey have no saturation
+    assert hue[1][2] > hue[6][2] > 0.5
+    assert hue[6][1] < 0.05
+    assert 0.5 < hue[7][0] < 0.7  # nitrogen is blue, oxygen red, sulfur yellow
+    assert min(hue[8][0], 1 - hue[8][0]) < 0.1
+    assert 0.1 < hue[16][0] < 0.2
+    assert [letter for letter, _, _ in plots.ATOM_STYLE.values()] == ["H", "C", "N", "O", "S"]
 
 
 def test_turning_a_molecule_keeps_its_distances_and_tilts_it_as_scipy_does():
