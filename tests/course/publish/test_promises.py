@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -183,6 +184,16 @@ def test_the_readme_says_how_large_the_sample_is():
     files = [path for path in (ROOT / "data" / "sample").rglob("*")
              if path.is_file() and path.suffix not in (".py", ".pyc", ".txt")]  # fmt: skip
     assert said == pytest.approx(sum(path.stat().st_size for path in files) / 1e6, abs=0.05)
+
+
+def test_the_card_says_how_many_customers_of_the_sample_are_real():
+    real = runpy.run_path(str(ROOT / "data" / "sample" / "make_customers.py"))["PRINTED"]
+    rows = (ROOT / "data" / "sample" / "customers.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert all(rows[number] == ",".join(map(str, values)) for number, values in real.items())
+    assert (len(real), len(rows)) == (10, 440)
+    card = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    assert "440 customers with the published statistics: 430 synthetic, ten real" in card
+    assert "ten of the sample's customers are\nreal ones of UCI's, CC BY 4.0" in README
 
 
 def test_the_picture_of_the_readme_is_what_the_notebooks_show():
