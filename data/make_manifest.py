@@ -61,6 +61,6 @@ def assign(frame):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not Path(sys.argv[1], "color").is_dir():
-        sys.exit("FOLDER: must hold PlantVillage's color/ and segmented/; python data/make_manifest.py FOLDER")
+        sys.exit("FOLDER: holds PlantVillage's color/ and segmented/; python data/make_manifest.py FOLDER")
     frame = pd.DataFrame(photographs(Path(sys.argv[1]))).sort_values(["label", "number"], ignore_index=True)
     assign(frame).to_csv(Path(__file__).parent / "leaves.csv", index=False, lineterminator="\n")
