@@ -28,9 +28,11 @@ OPEN = {"hidden": False, "locked": False}
 
 
 def run():
+    python, rows = os.environ.get("RIVALS"), []
+    if python and not Path(python).is_file():
+        raise SystemExit(f"RIVALS={python}: there is no such Python; give that of an environment with both")
     reference = find_checked("12")
     steps = plan.steps(plan.opened(reference.read_bytes()))
-    python, rows = os.environ.get("RIVALS"), []
     with tempfile.TemporaryDirectory() as folder:
         graders = {"course.grade": lambda: ours(Path(folder, "ours"), reference)}
         if python:
