@@ -153,10 +153,11 @@ def lab(folder, options):
     paths = [str(LAB), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
     places = [f"--ServerApp.root_dir={folder}", f"--LabApp.workspaces_dir={room}"]
+    places.append(f"--LabApp.default_url=/lab/tree/{START}")  # the address that it prints leads there, too
     if getattr(os, "geteuid", lambda: 1)() == 0:  # a container has nobody else, and JupyterLab would end
         places.append("--allow-root")
     command = [sys.executable, "-m", "jupyterlab", *places, *options]
-    process = subprocess.Popen([*command, str(folder / START)], cwd=folder, env=environment)
+    process = subprocess.Popen(command, cwd=folder, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # else JupyterLab outlives its caller
     while True:
         try:

@@ -123,6 +123,8 @@ def test_jupyterlab_opens_for_root_too(module, monkeypatch, tmp_path):
     run = importlib.import_module(module)
     run.lab(tmp_path, []) if hasattr(run, "lab") else run.main()
     assert "--allow-root" in said
+    if module == "course.learn.start":  # in WSL and in a container one opens the address that is printed
+        assert "--LabApp.default_url=/lab/tree/start.ipynb" in said
 
 
 def test_a_deadline_is_refused_for_clones(tmp_path, monkeypatch):
