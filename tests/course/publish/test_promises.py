@@ -66,6 +66,21 @@ def test_the_guides_example_of_a_report_is_what_41_and_42_print():
         assert said <= printed(number), f"{number}: {said - printed(number)}"
 
 
+def test_every_test_that_a_guide_names_is_there():
+    sources = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        sources[path.name] = sources.get(path.name, "") + path.read_text(encoding="utf-8")
+    guide, file, named = (ROOT / "docs" / "practitioners.md").read_text(encoding="utf-8"), "", 0
+    for last in re.findall(r"^\|.*\| ([^|]*) \|$", guide, re.MULTILINE):  # `test_lrp: half_precision`
+        for place, test in re.findall(r"`(?:(?:[\w/]+/)?(test_\w+)(?:: )?)?(\w*)`", last):
+            file = f"{place}.py" if place else file
+            assert test in sources.get(file, "nothing"), f"practitioners.md: {file}: {test}"
+            named += 1
+    assert named > 40
+    guide = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(test_\w+\.py)`", guide)) <= set(sources)
+
+
 def test_each_readme_and_card_that_travels_links_what_travels_with_it(tmp_path):
     copies.write_course(tmp_path / copies.ZIP, [find("11")])
     shutil.unpack_archive(tmp_path / copies.ZIP, tmp_path)
