@@ -25,6 +25,7 @@ BRANCH = """\
 
 The launch buttons of the course's website open these notebooks; each fetches what it needs. The course,
 with its README, is at <https://github.com/{repository}>: in a clone of it `make learn` gives the same copies.
+Code: BSD 3-Clause ([LICENSE](LICENSE)); text and figures: CC BY 4.0; data: [data/README.md](data/README.md).
 """
 
 
