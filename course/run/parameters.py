@@ -69,13 +69,13 @@ def parse(arguments, commands):
             given[key] = value.strip()
         else:
             raise Refused(f"{argument}: not understood; give PARAMETER=VALUE, or -j N{number(argument)}")
-    if given.get("NB") == "":  # NB=$N without an N is one notebook's number that got lost, not all of them
-        raise Refused(f"NB=: is empty; leave it out, or give some of {' '.join(known_notebooks())}")
-    given = {key: value for key, value in given.items() if value}
-    for key in given:
+    for key, value in given.items():
         if key not in command.parameters:
             allowed = " ".join(command.parameters) or "none"
             raise Refused(f"{key}: {name} has no such parameter; allowed are {allowed}")
+        if not value:  # NB=$N without an N is one notebook's number that got lost, not all of them
+            known = ["some of", *known_notebooks()] if key == "NB" else ALLOWED.get(key, ["a value"])
+            raise Refused(f"{key}=: is empty; leave it out, or give {' '.join(known)}")
     for key in ("DATA", "DEVICE", "THREADS"):  # as environment variables too
         if key in command.parameters and os.environ.get(key):
             given.setdefault(key, os.environ[key])

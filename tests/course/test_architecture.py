@@ -16,6 +16,8 @@ MODULES = {
     for folder in ("helpers", "course", "benchmarks")
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
+BESIDE = {str(path.relative_to(ROOT)): path for folder in ("tests", "data")
+          for path in sorted((ROOT / folder).rglob("*.py"))}  # fmt: skip
 
 
 def imports(path, text=None):
@@ -82,6 +84,12 @@ def test_helpers_import_nothing_of_the_machinery():
             assert not [other for other in imports(path) if not other.startswith("helpers")], name
 
 
+def test_what_made_the_sample_imports_helpers_alone():
+    for name, path in BESIDE.items():
+        if name.startswith("data"):
+            assert not [other for other in imports(path) if not other.startswith("helpers")], name
+
+
 def test_lessons_import_nothing_of_the_machinery():
     for path in all_notebooks():
         for cell in nbformat.read(path, 4).cells:
@@ -106,10 +114,6 @@ def test_no_module_imports_itself_over_others():
 
     for name in graph:
         visit(name, [])
-
-
-BESIDE = {str(path.relative_to(ROOT)): path for folder in ("tests", "data")
-          for path in sorted((ROOT / folder).rglob("*.py"))}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*MODULES, *BESIDE])

@@ -43,6 +43,8 @@ from course.run.parameters import Refused, parse
         ("grade SUBMISSIONS=/no/such/folder", "SUBMISSIONS=/no/such/folder: there is no such file or folder"),
         ("drift SHARE=7", "SHARE=7: must be K/N, for example 0/7"),
         ("check NB=", "NB=: is empty; leave it out, or give some of 11 12"),
+        ("all DEVICE=", "DEVICE=: is empty; leave it out, or give auto cpu cuda"),
+        ("grade SUBMISSIONS=. DEADLINE=", "DEADLINE=: is empty; leave it out, or give a value"),
         ("student FORCE=no", "FORCE=no: not known; allowed are 1"),
         ("bench BENCH=foo", "BENCH=foo: no such benchmark; allowed are anomalies busy"),
         ("site COURSE_HUB=foo", "COURSE_HUB=foo: must be an address"),
@@ -104,10 +106,9 @@ def read_only(tmp_path):
         shutil.copy(ROOT / name, folder)
     for name in (".venv", "data", "notebooks"):
         (folder / name).symlink_to(ROOT / name)
-    # root may write anywhere: say what the system would say to others
-    stub = "import os; os.access = lambda path, mode, **_: mode != os.W_OK"
     (tmp_path / "stub").mkdir()
-    (tmp_path / "stub" / "sitecustomize.py").write_text(stub)
+    (tmp_path / "stub" / "sitecustomize.py").write_text(  # root may write anywhere; what others would be told
+        "import os; os.access = lambda path, mode, **_: mode != os.W_OK")
     surroundings = {**os.environ, "PYTHONPATH": str(tmp_path / "stub"), "DATA": "sample"}
     return lambda *words: subprocess.run([sys.executable, "-m", "course", *words], cwd=folder, text=True,
                                          capture_output=True, env=surroundings)
