@@ -257,12 +257,15 @@ def grade_class(submissions, reports, options=None, paths=None, limits=None):
 
 def wanted_numbers(assigned, known, options):
     """The notebooks to grade: those that were handed in, or those that are named."""
-    if missing := set(options.notebooks) - set(known):
+    named = {exercise.partition(".")[0] for exercise in options.exercises} or set(options.notebooks)
+    if missing := named - set(known):
         allowed = " ".join(sorted(known))
         raise SystemExit(f"NB={' '.join(sorted(missing))}: no such notebook; allowed are {allowed}")
-    found = {number for files in assigned.values() for number in files}
-    named = {exercise.partition(".")[0] for exercise in options.exercises} or set(options.notebooks)
-    return sorted(named or found)
+    chosen = (contract.exercises(plan.opened(known[number][1])) for number in named if options.exercises)
+    there = {exercise.id for some in chosen for exercise in some}
+    if lost := sorted(set(options.exercises) - there):
+        raise SystemExit(f"EXERCISES={lost[0]}: no such exercise; allowed are {' '.join(sorted(there))}")
+    return sorted(named or {number for files in assigned.values() for number in files})
 
 
 class Book:

@@ -105,6 +105,8 @@ def check(name, command, given):
     for key in FILES:
         if key in given and not Path(given[key]).exists():
             raise Refused(f"{key}={given[key]}: there is no such file or folder")
+    if Path(given.get("REPORTS", "")).is_file():
+        raise Refused(f"REPORTS={given['REPORTS']}: is a file; give a folder, which need not be there yet")
     if "SHARE" in given and not int((share := given["SHARE"].split("/"))[0]) < int(share[1]):
         raise Refused(f"SHARE={given['SHARE']}: K must be below N, for example 0/7")
     if "COLUMN" in given and "ROSTER" not in given:

@@ -99,6 +99,7 @@ def test_each_readme_and_card_that_travels_links_what_travels_with_it(tmp_path):
         ("22", "22: no such command; a notebook's number is given as NB=22; allowed are"),
         ("check 22", "22: not understood; give PARAMETER=VALUE, or -j N; a notebook's number is"),
         ("data DATA=none", "DATA=none: not known; allowed are auto real sample, or one for each data set"),
+        ("grade SUBMISSIONS=. REPORTS=README.md", "REPORTS=README.md: is a file; give a folder"),
         ("drift SHARE=9/7", "SHARE=9/7: K must be below N"),
         ("grade SUBMISSIONS=. COLUMN=x", "COLUMN=x: is a column of your platform's table; give ROSTER too"),
     ],
@@ -140,6 +141,17 @@ def test_jupyterlab_opens_for_root_too(module, monkeypatch, tmp_path):
     assert "--allow-root" in said
     if module == "course.learn.start":  # in WSL and in a container one opens the address that is printed
         assert "--LabApp.default_url=/lab/tree/start.ipynb" in said
+
+
+def test_an_exercise_that_is_not_there_is_named_with_those_that_are():
+    known = {"11": (find("11").stem, find("11").read_bytes())}
+    for exercise in ("11.9", "11.33"):
+        with pytest.raises(SystemExit, match=f"^EXERCISES={exercise}: no such .* are 11.1 11.2 11.3"):
+            batch.wanted_numbers({}, known, batch.Options(exercises=("11.1", exercise)))
+    with pytest.raises(SystemExit, match="^NB=41: no such notebook; allowed are 11$"):
+        batch.wanted_numbers({}, known, batch.Options(exercises=("41.1",)))
+    assert batch.wanted_numbers({}, known, batch.Options(exercises=("11.1",))) == ["11"]
+    assert batch.wanted_numbers({"ada": {"11": []}}, known, batch.Options()) == ["11"]
 
 
 def test_a_deadline_is_refused_for_clones(tmp_path, monkeypatch):
