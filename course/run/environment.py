@@ -88,9 +88,10 @@ def ensure(torch="", folder=FOLDER, force=False):
     says that all is there. Raises NotPossible with what to do.
     """
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        other = "py -3.12 -m course all" if os.name == "nt" else "make all PYTHON=python3.12"
         raise NotPossible(
             f"PYTHON: this is Python {sys.version.split()[0]}; allowed are 3.11, 3.12 and 3.13 "
-            "(for example: make all PYTHON=python3.12)"
+            f"(for example: {other})"
         )
     if not folder.exists() and not folder.is_symlink() and complete_here():
         return
