@@ -22,7 +22,8 @@ LIMIT = 300  # seconds for the tests of one mutant; longer means that they never
 def preload():
     """Import what tests need, once, so that every fork has it."""
     for name in ("captum.attr", "hypothesis", "pandas", "scipy.io", "sklearn.metrics", "torchvision.models",
-                 "zennit.composites", "pooch", "requests", "h5py", "coverage"):  # fmt: skip
+                 "zennit.composites", "pooch", "requests", "h5py", "coverage", "pytest",
+                 "seaborn"):  # fmt: skip
         __import__(name)
 
 
@@ -111,7 +112,8 @@ def _test_in_child(folder, module, tests, record):
         sys.path[:] = [str(folder), *[path for path in sys.path if Path(path or ".").resolve() != ROOT]]
         for loaded in [name for name in sys.modules if name.partition(".")[0] in ("helpers", "course")]:
             del sys.modules[loaded]
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+        lean = [f"-pno:{name}" for name in ("cacheprovider", "xdist", "nbval", "anyio")]
+        arguments = ["-x", "-q", "--assert=plain", *lean, *tests]
         path = folder / "helpers" / f"{module}.py"
         code = _recorded(path, arguments, record) if record else _pytest(arguments)
     finally:

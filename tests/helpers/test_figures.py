@@ -107,6 +107,25 @@ def test_zero_up_to_rounding_is_zero():
     assert agree(*text)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e9])
+def test_zero_is_below_a_millionth_of_the_largest_value(scale):
+    figure, axis = plt.subplots()
+    axis.plot([0.8e-6 * scale, scale], [1.2e-6 * scale, scale])
+    line = describe(figure).splitlines()[-1]
+    plt.close(figure)
+    assert "x 0.00e+00 " in line
+    assert f"y {1.2e-6 * scale:.2e} " in line
+
+
+def test_a_legend_tells_the_first_color_of_a_handle_that_has_several():
+    figure, axis = plt.subplots()
+    axis.scatter([0, 1], [0, 1], color=["#ff0000", "#0000ff"], label="both")
+    axis.legend()
+    text = describe(figure)
+    plt.close(figure)
+    assert "[('both', '#ff0000')]" in text
+
+
 def test_without_its_data_a_figure_still_tells_what_it_is():
     figure, axis = plt.subplots()
     axis.scatter(X, X, label="customers")
