@@ -28,7 +28,7 @@ SIGNED = ("correlation", "cosine", "silhouette", "rand")  # from -1 on
 UNBOUNDED = re.compile(r"\b(seconds|MAE|RMSE|MSE|error|loss|kcal|ratio|distance|sd|inertia|score)", re.I)
 SPREAD = r"\s*(?:±|\+/-|\+-)\s*"
 FLOAT = r"[-+]?\d+\.\d+"
-INTERVAL = re.compile(rf"({FLOAT})\s+\[({FLOAT}), ({FLOAT})\]")
+INTERVAL = re.compile(rf"(?:({FLOAT})\s+)?\[({FLOAT}), ({FLOAT})\]")
 PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
 
 
@@ -123,16 +123,15 @@ def bounds(line, place, title="", rule=None):
 
 
 def intervals(text):
-    """(value, low, high) of each printed "value [low, high]"."""
+    """(low, value, high) of each printed "value [low, high]", or (low, high) where no value stands before."""
     for match in INTERVAL.finditer(text.replace("\u2212", "-")):
-        yield tuple(map(float, match.groups()))
+        yield [float(match[group]) for group in (2, 1, 3) if match[group]]
 
 
 def left_interval(reference, text):
-    """Whether a value has left its interval that is inside it in the reference."""
-    return any(low <= value <= high and not new_low <= new <= new_high
-               for (value, low, high), (new, new_low, new_high)
-               in zip(intervals(reference), intervals(text), strict=True))  # fmt: skip
+    """Whether a value has left its interval, or ends have changed places, that were in order before."""
+    return any(before == sorted(before) and now != sorted(now)
+               for before, now in zip(intervals(reference), intervals(text), strict=True))  # fmt: skip
 
 
 def printed_spread(line, match):

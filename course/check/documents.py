@@ -44,7 +44,7 @@ def unsupported(number, said):
         if quote.named:  # "two networks": a count only where a line says so
             continue
         beside, shared = any(one[0] for one in alike), any(one[1] for one in alike)
-        if not alike or not (beside if quote.beside else shared or quote.text in told):
+        if not alike or not (beside if quote.beside else shared or quote.label in told):
             yield quote.text
 
 

@@ -87,6 +87,9 @@ EQUIVALENT = {  # (module, line, change): reason
      "denormal = scale * 4 * squares.max() > 120  # numbers that small cost time and add nothing",
      "4 -> 3"): "speed",
     ("softmin_tasks",
+     "denormal = scale * 4 * squares.max() > 120  # numbers that small cost time and add nothing",
+     "scale * 4 * squares.max() -> scale * 4 / squares.max()"): "speed",
+    ("softmin_tasks",
      "doubtful = np.flatnonzero(float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR)",
      "float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR -> "
      "float32_error(X, nearest, gamma)[start:stop] >= LARGEST_ERRO"): "no error is exactly the largest",

@@ -70,6 +70,11 @@ class Quote:
         return self.text in WORDS
 
     @property
+    def label(self):
+        """As it is stored with its cell: with the percent sign where it has one."""
+        return self.text + "%" * self.percent
+
+    @property
     def whole(self):
         return self.named or ("." not in self.text and not self.percent)
 

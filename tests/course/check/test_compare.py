@@ -167,6 +167,7 @@ def test_a_value_stays_in_its_interval():
     assert not agree(line, "share 0.44 [0.45, 0.47]", rule)
     assert not agree("gain 0.00 [-0.01, 0.02]", "gain 0.00 [0.01, 0.02]", rule)
     assert not agree("gain 0.00 [\u22120.01, 0.02]", "gain 0.00 [0.01, 0.02]", rule)
+    assert not agree("seeds 0.2, [0.10, 0.12]", "seeds 0.2, [0.12, 0.10]", rule)
     assert agree("of all 0.52 [0.41, 0.47]", "of all 0.53 [0.41, 0.47]", rule)  # it never was inside
 
 

@@ -78,6 +78,14 @@ def test_a_word_is_a_count_where_a_line_says_so():
     assert [cell for cell, _ in prose.untied(made)] == ["cell-3"]
 
 
+def test_a_lost_percent_sign_is_noticed():
+    made = book(("f()", "7 of 15, 15 %"), "x", "That is 15 % of them.")
+    prose.tie(made)
+    assert made.cells[3].metadata["quotes"] == ["15% cell-1"]
+    made.cells[3].source = "That is 15 of them."
+    assert [cell for cell, _ in prose.untied(made)] == ["cell-3"]
+
+
 def test_a_unit_is_one_that_the_cell_names():
     made = book(("# energies in kcal/mol\nf()", "MAE 2.81 every level"), "x", "An MAE of 2.81 kcal/mol.")
     assert tied(made) == [["cell-1"]]
