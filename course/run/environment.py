@@ -81,18 +81,27 @@ def installed(folder=FOLDER):
     return stamp.read_text(encoding="utf-8").strip() if stamp.exists() else ""
 
 
+def check_python(folder):
+    """Raise NotPossible for a Python that can make no environment.
+
+    Once one is there, a newer Python may open the front door: what is run, runs inside.
+    """
+    here = sys.version_info[:2]
+    if not (3, 11) <= here <= (3, 13) and (here < (3, 11) or not works(folder)):
+        other = "py -3.12 -m course all" if os.name == "nt" else "make all PYTHON=python3.12"
+        raise NotPossible(
+            f"PYTHON: this is Python {sys.version.split()[0]}; allowed are 3.11, 3.12 and 3.13 "
+            f"(for example: {other})"
+        )
+
+
 def ensure(torch="", folder=FOLDER, force=False):
     """Make or mend the environment where it is missing, broken or older than the lock.
 
     torch: "cpu" for PyTorch's own CPU build, a third of the size; force: install even where the stamp
     says that all is there. Raises NotPossible with what to do.
     """
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        other = "py -3.12 -m course all" if os.name == "nt" else "make all PYTHON=python3.12"
-        raise NotPossible(
-            f"PYTHON: this is Python {sys.version.split()[0]}; allowed are 3.11, 3.12 and 3.13 "
-            f"(for example: {other})"
-        )
+    check_python(folder)
     if not folder.exists() and not folder.is_symlink() and complete_here():
         return
     sound = works(folder)

@@ -170,6 +170,17 @@ def test_make_refuses_a_wrong_word_before_the_right_one_begins():
     assert done.stderr.startswith("22: no such command; a notebook's number is given as NB=22")
 
 
+def test_a_newer_python_is_refused_until_an_environment_is_there(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.version_info", (3, 14, 0, "final", 0))
+    with pytest.raises(environment.NotPossible, match="^PYTHON: .* allowed are 3.11, 3.12 and 3.13"):
+        environment.check_python(tmp_path)
+    monkeypatch.setattr(environment, "works", lambda folder: True)
+    environment.check_python(tmp_path)
+    monkeypatch.setattr("sys.version_info", (3, 10, 4, "final", 0))  # it cannot read pyproject.toml
+    with pytest.raises(environment.NotPossible):
+        environment.check_python(tmp_path)
+
+
 def test_a_mac_that_the_lock_holds_nothing_for_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
