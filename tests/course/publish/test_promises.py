@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from course.commands import COMMANDS
-from course.grade import batch
+from course.grade import batch, checker, codec, reading, sandbox, submission
+from course.learn import judge
 from course.notebooks import ROOT, find
 from course.publish import copies, series
 from course.run import environment
@@ -210,6 +211,26 @@ def test_a_cluster_that_is_not_there_is_one_line():
         list(batch.results_of({}, 1, "tcp://127.0.0.1:9"))
     assert str(error.value).startswith("SCHEDULER=tcp://127.0.0.1:9: no Dask scheduler answers")
     assert "\n" not in str(error.value)
+
+
+def test_the_limits_that_the_guides_state_are_those_of_the_code():
+    guide, students = (" ".join((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8").split())
+                       for name in ("instructors", "students"))  # fmt: skip
+    limits = submission.Limits()
+    for said in (
+        f"{sandbox.PROCESSES} at most",
+        f"{limits.disk} MB in `/tmp`, 64 MB in `/dev/shm`",
+        f"{checker.MEMORY / 1000:g} GB beside the lesson; a message has {codec.LARGEST_MESSAGE >> 20} MB",
+        f"{codec.MOST_PARTS:,} parts, depth {codec.DEEPEST}".replace(",", " ", 1),
+        f"{reading.MEMORY / 1000:g} GB, {reading.SECONDS} seconds, {reading.MOST_CELLS:,} cells",
+        f"{reading.LONGEST_CELL:,} characters a cell",
+        f"with limits, {reading.LARGEST_NOTEBOOK >> 20} MB each",
+        f"{['', 'one', 'two', 'three', 'four', 'five', 'six'][batch.MOST_COPIES]} are looked at",
+    ):
+        assert said in guide, said
+    assert [submission.limits_for(took)["seconds"] for took in (1, 4)] == [10, 20]
+    assert "five times as long, at least ten seconds a check" in guide
+    assert f"is stopped after {judge.SECONDS} seconds" in students
 
 
 def test_the_cluster_of_the_guide_finds_the_course():
