@@ -15,6 +15,7 @@ ALLOWED = {
     "PROFILE": ("fast", "full"),
     "TORCH": ("cpu",),
     "OPEN": ("yes", "no"),
+    "UNIT": ("angstrom", "bohr"),
     **dict.fromkeys(("ANONYMOUS", "FORCE", "SHOW"), ("1",)),  # without them: no
 }
 DECISIONS = re.compile(r"\w+=(?:auto|real|sample)(?:,\w+=(?:auto|real|sample))*")

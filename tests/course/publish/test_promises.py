@@ -100,6 +100,7 @@ def test_each_readme_and_card_that_travels_links_what_travels_with_it(tmp_path):
         ("22", "22: no such command; a notebook's number is given as NB=22; allowed are"),
         ("check 22", "22: not understood; give PARAMETER=VALUE, or -j N; a notebook's number is"),
         ("data DATA=none", "DATA=none: not known; allowed are auto real sample, or one for each data set"),
+        ("own NB=42 PATH=. UNIT=furlong", "UNIT=furlong: not known; allowed are angstrom bohr"),
         ("grade SUBMISSIONS=. REPORTS=README.md", "REPORTS=README.md: is a file; give a folder"),
         ("drift SHARE=9/7", "SHARE=9/7: K must be below N"),
         ("grade SUBMISSIONS=. COLUMN=x", "COLUMN=x: is a column of your platform's table; give ROSTER too"),
