@@ -7,6 +7,7 @@ check of an exercise stands a step for the exercise: there a process waits on ei
 import builtins
 import functools
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from course.grade import slicing
 from course.grade.checker import imports
 from course.notebooks import ROOT
 
+UNSEEN = ("NameError", "AttributeError", "KeyError")  # of a name that no analysis sees: eval("np"), say
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+WORD = re.compile(r"\w+")
 # a fork copies the table of all pages: with huge ones, where the system has them, it takes half the time
 HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
@@ -56,6 +59,21 @@ def ways(content, used, limits):
         extra = tuple(sorted(set(used) & (bound - kept)))
         found += [(lean, extra)] if limits.lean or not lean or not extra else []
     return found
+
+
+def may_lack(content, record):
+    """Whether a check's error may come of what the small processes of a reference's bytes leave out."""
+    named = WORD.findall(" ".join(re.findall(r"'([\w.]+)'", record["text"])))
+    return record["error"] in UNSEEN and not left_out(content).isdisjoint(named)
+
+
+@functools.lru_cache(maxsize=32)
+def left_out(content):
+    """The words of what the lesson's cells bind or import and the smallest processes do not hold."""
+    bound, kept = lesson_names(content, lean=True)
+    code = [cell for cell in opened(content).cells if cell.cell_type == "code"]
+    imports = [part for cell in code for part in slicing.statements(cell.source) if slicing.is_import(part)]
+    return (bound | set(WORD.findall(" ".join(imports)))) - kept
 
 
 def steps(reference, whole=False, extra=(), lean=False):

@@ -18,7 +18,6 @@ from course.grade.likely import asked_values, names
 SHOWN = 4_000
 SELF_KILLED = "its process was killed twice while memory was free, so by its own code: no points; look at it"
 NO_HINT = re.compile(r"raised (Name|Import|ModuleNotFound|Syntax|Indentation|Timeout|Memory|EOF|Runtime)E")
-UNSEEN = ("NameError", "AttributeError", "KeyError")  # of a name that no analysis sees: eval("np"), say
 MISSING = re.compile(r"name '(\w+)' is not defined")
 
 
@@ -107,7 +106,7 @@ def examined(book, reference, readings, used, limits, result):
         records = by_a_pair(key, make, (attempted, readings, limits, found), reference)
         if found["status"] == "not graded" and before[1] and before[1]["status"] != "not graded":
             records, found = before  # a name was missing, and that was all
-        missed = found["status"] == "not graded" or any(one["error"] in UNSEEN for one in records)
+        missed = found["status"] == "not graded" or any(plan.may_lack(reference, one) for one in records)
         if not missed or time.monotonic() > half:
             break
     result["notes"] += found["notes"]

@@ -1,13 +1,11 @@
 """Every check of the course takes a right answer in any harmless form, and no empty or wrongly shaped one.
 
 Each exercise's reference goes through ten disguises and has to keep all points; then answers without content
-take its place and have to earn none, and guesses, which may pass no hidden check. A third of the lessons at a
-time, another one each week; FORMS=all takes every lesson.
+take its place and have to earn none, and guesses, which may pass no hidden check. In one run each exercise of
+the course gets one disguise and one empty answer, other ones each week (tests.turns).
 """
 
 import json
-import os
-from datetime import date
 
 import nbformat
 import numpy as np
@@ -20,13 +18,10 @@ from course.grade import plan, slicing, submission
 from course.grade.conform import conform
 from course.learn import judge
 from course.notebooks import find_checked, lessons
+from tests.turns import each_in_turn
 
 LIMITS = {"seconds": 60, "run_seconds": 900}
-NUMBERS = [path.name[:2] for path in lessons()]
-if os.environ.get("FORMS") != "all":
-    NUMBERS = NUMBERS[date.today().isocalendar().week % 3 :: 3]
-# both tests of one lesson come one after the other, so that its processes are started once
-each_lesson = pytest.mark.parametrize("number", NUMBERS, scope="module")
+each_lesson = pytest.mark.parametrize("number", [path.name[:2] for path in lessons()])
 EACH = """
 def _each(value, change):
     if isinstance(value, (dict, set)):  # has no other form
@@ -71,26 +66,38 @@ NOTHING = {
 GUESSES = {"zero": "0.0", "first_argument": "args[0] if args else 0"}  # may be what a visible check shows
 
 
-def graded(number, change):
-    """{exercise: row} of the reference's answers, each source changed by change(source, names it defines)."""
+def hand_ins(number, kinds, change):
+    """({exercise: name of the kind}, {exercise: row}) of each hand-in whose turn it is.
+
+    change(source of the reference, names that it defines, the kind's value) gives an exercise's answer.
+    """
     content = find_checked(number).read_bytes()
     reference = nbformat.reads(content.decode(), as_version=4)
-    book = contract.student_copy(reference)
-    for one in contract.exercises(reference):
-        names = sorted(slicing.names(one.source).binds - slicing.names(one.source).imports)
-        next(cell for cell in book.cells if cell.id == one.cell).source = change(one.source, names)
-    result = submission.grade(json.dumps(book).encode(), content, LIMITS)
-    assert (result["status"], result["notes"]) == ("graded", [])
-    return {row["exercise"]: row for row in result["exercises"]}
+    exercises = {one.id: one for one in contract.exercises(reference)}
+    for chosen in each_in_turn(exercises, kinds):
+        book = contract.student_copy(reference)
+        for name, one in exercises.items():
+            names = sorted(slicing.names(one.source).binds - slicing.names(one.source).imports)
+            answer = change(one.source, names, kinds[chosen[name]])
+            next(cell for cell in book.cells if cell.id == one.cell).source = answer
+        result = submission.grade(json.dumps(book).encode(), content, LIMITS)
+        assert (result["status"], result["notes"]) == ("graded", [])
+        yield chosen, {row["exercise"]: row for row in result["exercises"]}
+
+
+def disguised(source, names, change):
+    return "\n".join([source, EACH, *(f"{name} = _disguised({name}, {change})" for name in names)])
+
+
+def without_content(source, names, value):
+    return "\n".join(f"def {name}(*args, **kwargs):\n    return {value}" for name in names)
 
 
 @each_lesson
 def test_a_right_answer_counts_in_every_form(number):
-    for form, change in DISGUISES.items():
-        rows = graded(number, lambda source, names: "\n".join([
-            source, EACH, *(f"{name} = _disguised({name}, {change})" for name in names)]))  # noqa: B023  # fmt: skip
+    for forms, rows in hand_ins(number, DISGUISES, disguised):
         for exercise, row in rows.items():
-            assert row["points"] == row["possible"], (form, exercise, row["checks"])
+            assert row["points"] == row["possible"], (forms[exercise], exercise, row["checks"])
 
 
 @pytest.mark.parametrize("number", ["11", "12", "22"])
@@ -112,10 +119,9 @@ def test_in_the_students_notebook_the_same_forms_count(number):
 
 @each_lesson
 def test_an_answer_without_content_earns_nothing(number):
-    for form, value in (NOTHING | GUESSES).items():
-        rows = graded(number, lambda source, names: "\n".join(
-            f"def {name}(*args, **kwargs):\n    return {value}" for name in names))  # noqa: B023  # fmt: skip
+    for forms, rows in hand_ins(number, NOTHING | GUESSES, without_content):
         for exercise, row in rows.items():
+            form = forms[exercise]
             looked_at = [check for check in row["checks"] if form in NOTHING or check["hidden"]]
             assert not any(check["passed"] for check in looked_at), (form, exercise, row["checks"])
 

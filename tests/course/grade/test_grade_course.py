@@ -16,8 +16,7 @@ from tests.course.grade.wrong import rounds, wrong_answers
 
 LIMITS = {"seconds": 120, "run_seconds": 900}
 NUMBERS = [path.name[:2] for path in lessons()]
-# all tests of one lesson come one after another, so that its processes are started once
-each_lesson = pytest.mark.parametrize("number", NUMBERS, scope="module")
+each_lesson = pytest.mark.parametrize("number", NUMBERS)
 
 
 def grade(number, answers):

@@ -53,6 +53,17 @@ def test_a_name_that_nobody_sees_is_found_in_the_second_way(line):
     assert points(submission.grade(json.dumps(answered(first)).encode(), content, LIMITS)) == [3, 2]
 
 
+@pytest.mark.parametrize("line", ["nobody(x)", "None.shape", "{}['x']", "sys.modules['this']"])
+def test_what_no_lesson_has_is_not_looked_for_with_all_imports(line, monkeypatch):
+    """An ordinary mistake costs no second pair of processes."""
+    made, pair = [], submission.pair.Pair
+    monkeypatch.setattr(submission.pair, "Pair", lambda *args: made.append(args) or pair(*args))
+    first = f"import sys\ndef twice(x):\n    {line}\n    return x + x"
+    content = json.dumps({**lesson(), "metadata": {"line": line}}).encode()
+    assert points(submission.grade(json.dumps(answered(first)).encode(), content, LIMITS)) == [0, 2]
+    assert len(made) == 1
+
+
 def test_where_the_second_way_fails_the_first_counts(monkeypatch):
     """A student's NameError is no reason to lose the points of the other exercises to the machine."""
 

@@ -19,6 +19,7 @@ import pytest
 from course import contract
 from course.learn.work import RECORD, RELEASED
 from course.notebooks import NOTEBOOKS, ROOT, all_notebooks, find
+from tests.turns import share
 
 NOTEBOOK = "const book = jupyterapp.shell.currentWidget;"
 READY = f"""async () => {{ {NOTEBOOK} await book.context.ready; await book.context.sessionContext.ready;
@@ -50,6 +51,7 @@ BESIDE = (  # one exercise right, one half right, one wrong, by their ids
     ("34", {"34.1": "right", "34.2": "def wrong_name():\n    pass"},
      {"34.1": "✔ correct", "34.2": "✘ incorrect", "34.3": "– not attempted"}),
 )  # fmt: skip
+TURN = share(BESIDE, 3)
 
 
 @contextlib.contextmanager
@@ -145,7 +147,7 @@ def test_every_name_fits_into_the_file_browser(server, page):
         assert cut == [], folder
 
 
-@pytest.mark.parametrize(("number", "answers", "verdicts"), BESIDE, ids=[one[0] for one in BESIDE])
+@pytest.mark.parametrize(("number", "answers", "verdicts"), TURN, ids=[one[0] for one in TURN])
 def test_a_lesson_from_run_all_to_the_next_day(server, page, number, answers, verdicts):
     address, folder = server
     source = nbformat.read(find(number), 4)

@@ -14,6 +14,7 @@ from course.learn import judge, odd, self_check, stopping, verdict, work
 from course.learn.copies import equipped
 from course.notebooks import all_notebooks, find
 from tests.course.learn.conftest import RIGHT, code
+from tests.turns import share
 
 
 def judged(book, source, saved=None, **namespace):
@@ -219,7 +220,7 @@ def test_points_that_somebody_damaged_count_as_not_remembered(tmp_path, content,
     assert work.remembered("99", tmp_path) == {"99.1": [1, "partly"]}
 
 
-@pytest.mark.parametrize("number", ["12", "22", "31"])
+@pytest.mark.parametrize("number", share(["12", "22", "31"], 3))
 def test_solutions_are_correct_in_a_kernel_and_stubs_not_attempted(number, tmp_path, monkeypatch):
     """The whole copy runs to its end; one exercise is left open."""
     source = nbformat.read(find(number), 4)

@@ -1,4 +1,7 @@
-"""For self_check every solution of the course is correct, and what is given out is not attempted."""
+"""For self_check every solution of the course is correct, and what is given out is not attempted.
+
+The lessons take turns; that each reference earns all points, the tests of the grader see every time.
+"""
 
 import builtins
 import contextlib
@@ -14,11 +17,12 @@ from course.grade import plan
 from course.learn import history, judge
 from course.learn.copies import equipped
 from course.notebooks import all_notebooks
+from tests.turns import share
 
 WITH_EXERCISES = [path for path in all_notebooks() if contract.exercises(nbformat.read(path, 4))]
 
 
-@pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.name[:2])
+@pytest.mark.parametrize("path", share(WITH_EXERCISES, 3), ids=lambda path: path.name[:2])
 def test_every_solution_is_correct(path, monkeypatch, plain_shell):
     """Of the lesson, what its checks need; the answers stand in the order of the lesson."""
     monkeypatch.setattr(history, "RAN", [])
