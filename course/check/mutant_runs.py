@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 300  # seconds for the tests of one mutant; longer means that they never end, which a person notices
+LIMIT = 300  # seconds of the processor for the tests of one mutant; longer means that they never end
+WAIT = 3600  # seconds in all: they wait for one another
 
 
 def preload():
@@ -56,13 +57,14 @@ def ended(running):
     """(outcome, seconds) of a started run, or None while it goes on; its folder is removed then."""
     child, folder, begin = running
     over, state = os.waitpid(child, os.WNOHANG)
-    late = not over and time.monotonic() - begin > LIMIT
+    late = not over and time.monotonic() - begin > WAIT
     if late:
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
     if not over and not late:
         return None
     shutil.rmtree(folder, ignore_errors=True)
+    late |= os.WIFSIGNALED(state) and os.WTERMSIG(state) == signal.SIGXCPU
     return "timed out" if late else "survived" if state == 0 else "killed"
 
 
@@ -100,9 +102,12 @@ class Recorder:
 
 def _test_in_child(folder, module, tests, record):
     """Run pytest on the copy and leave with 0 where every test passed; never returns."""
+    import resource  # not on Windows
+
     code = 1
     try:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 1))
         os.chdir(folder)
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, 1)
