@@ -3,6 +3,10 @@
     python -m course.check.mutate_notebooks                     # 40 mutants of the quick notebooks, seed 0
     python -m course.check.mutate_notebooks 12 22 --count 10 --seed 3
 
+A notebook runs once, in a process of its own. Before each cell it forks for the changes of that cell: the
+fork runs the changed cell and those behind it, up to the first checked output that does not agree with the
+stored one, by the comparison that nbval uses. Needs os.fork, which Windows lacks.
+
 Constants, operators, comparisons, axes, signs, the order of a sort, what a function returns: the changes of
 course.check.mutate_helpers, in the cells of the lesson. Exercises have checks of their own, of which wrong
 answers are the test (tests/course/grade/wrong_answers). Left alone: what a figure looks like, texts, seeds.
@@ -11,24 +15,25 @@ answers are the test (tests/course/grade/wrong_answers). Left alone: what a figu
 import argparse
 import ast
 import copy
+import os
 import random
-import subprocess
 import sys
-import tempfile
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing import Array
 
 import nbformat
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
+from course.check.compare import agree, rules_of
 from course.check.equivalent_mutants import LOOKS
 from course.check.mutate_helpers import changes
-from course.commands import NBVAL
 from course.contract import course, tags
-from course.notebooks import ROOT, find
+from course.notebooks import find
+from helpers.figures import MIME
 
 QUICK = ["11", "12", "13", "14", "15", "16", "19", "21", "22", "24", "41", "42", "43"]  # 20 s or less
-LIMIT = 300  # seconds; a notebook that takes longer is noticed
+LIMIT = 300  # seconds of the processor; what takes longer is noticed
 
 
 @dataclass(frozen=True)
@@ -78,20 +83,63 @@ def mutants(number):
     return found
 
 
-def caught(mutant):
-    """Whether nbval fails on the notebook with the change."""
-    book = nbformat.read(find(mutant.number), 4)
-    next(cell for cell in book.cells if cell.id == mutant.cell).source = mutant.source
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, find(mutant.number).name)
-        nbformat.write(book, path)
-        alone = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        command = [sys.executable, "-m", "pytest", *alone, *NBVAL, str(path)]
+def told(outputs):
+    """What a cell's outputs say: printed text, then each display, a figure by its description."""
+    printed = "".join(one.get("text", "") for one in outputs if one.get("name") == "stdout")
+    data = [one["data"] for one in outputs if "data" in one]
+    return [printed, *(str(one.get(MIME) or one.get("text/plain", "")) for one in data)]
+
+
+def run(source):
+    """(outputs, whether it ended without an error) of code in this process."""
+    with capture_output() as captured:
+        result = InteractiveShell.instance().run_cell(source)
+    displays = [{"data": one.data} for one in captured.outputs]
+    return [{"name": "stdout", "text": captured.stdout}, *displays], result.success
+
+
+def agrees(cell, source):
+    """Whether a cell's code, run here, gives what is stored with the cell, where that is checked."""
+    outputs, good = run(source)
+    if not good or "nbval-check-output" not in tags(cell):
+        return good or "raises-exception" in tags(cell)
+    stored, found = told(cell.outputs), told(outputs)
+    rules = rules_of(cell.metadata)
+    return len(stored) == len(found) and all(agree(*pair, rules) for pair in zip(stored, found, strict=True))
+
+
+def forked(work):
+    """Run work() in a fork: True where it returned True, False otherwise, or where it took too long."""
+    import resource  # not on Windows
+
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+        code = 1
         try:
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=LIMIT)
-        except subprocess.TimeoutExpired:
-            return True
-    return done.returncode != 0
+            code = 0 if work() else 1
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def judge(number, chosen, counts):
+    """Print for each mutant of a notebook whether it is caught; counts: [caught, survived], shared.
+
+    True where the unchanged notebook agrees too; it says so and stops where it does not.
+    """
+    os.chdir(find(number).parent)
+    cells = [cell for cell in nbformat.read(find(number), 4).cells if cell.cell_type == "code"]
+    for place, cell in enumerate(cells):
+        for mutant in (one for one in chosen if one.cell == cell.id):
+            changed = [mutant.source, *(one.source for one in cells[place + 1 :])]
+            missed = forked(lambda: all(map(agrees, cells[place:], changed)))  # noqa: B023 (runs at once)
+            counts[missed] += 1
+            print("survived" if missed else "caught  ", mutant, flush=True)
+        if not agrees(cell, cell.source):
+            print(f"{number} {cell.id}: differs without any change", flush=True)
+            return False
+    return True
 
 
 def sample(every, count, seed):
@@ -109,17 +157,18 @@ def main():
     parser.add_argument("numbers", nargs="*", default=QUICK)
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--share", default="0/1", help="K/N: every Nth of the sample, from the Kth on")
     arguments = parser.parse_args()
+    if not hasattr(os, "fork"):
+        sys.exit("mutate_notebooks: this system has no os.fork; run it on Linux or macOS")
     every = [mutant for number in arguments.numbers for mutant in mutants(number)]
     chosen = sample(every, arguments.count, arguments.seed)
-    place, _, of = arguments.share.partition("/")
-    results = Counter()
-    for mutant in chosen[int(place) :: int(of)]:
-        found = caught(mutant)
-        results[found] += 1
-        print("caught  " if found else "survived", mutant, flush=True)
-    print(f"{results[True]} of {results.total()} caught, of {len(every)} possible")
+    os.environ["MPLBACKEND"] = "agg"
+    counts = Array("i", 2)
+    for number in arguments.numbers:
+        mine = [mutant for mutant in chosen if mutant.number == number]
+        if mine:
+            forked(lambda: judge(number, mine, counts))  # noqa: B023 (runs at once)
+    print(f"{counts[0]} of {sum(counts)} caught, of {len(every)} possible")
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ def test_sparseness_by_pairs_and_at_its_ends():
     one[0, 2, 3] = -7
     found = [faithfulness.sparseness(maps)[0] for maps in (np.ones((1, 4, 5)), one, 0 * one)]
     np.testing.assert_allclose(found, [0, 0.95, 0], atol=1e-12)
+    np.testing.assert_allclose(faithfulness.sparseness(1e-6 * MAPS), faithfulness.sparseness(MAPS))
 
 
 def test_max_sensitivity_takes_the_largest_draw_of_each_map():

@@ -167,6 +167,13 @@ def test_bad_input_gives_one_line_that_names_it(call, message):
     assert "\n" not in str(error.value)
 
 
+def test_coordinates_in_angstrom_are_told_by_the_lengths_of_bonds():
+    charges = np.array([[6, 1, 1, 1, 1]])
+    mol.refuse_angstrom(mol.pairs(METHANE[None], charges))  # 2.06 bohr are 1.02 covalent lengths
+    with pytest.raises(ValueError, match=r"nearest atoms are 0\.54 covalent lengths apart, as in angstrom"):
+        mol.refuse_angstrom(mol.pairs(METHANE[None] * mol.BOHR, charges))
+
+
 def test_pictures_show_every_atom_bond_and_value():
     charges, star = np.array([6, 1, 1, 1, 1]), mol.bonds(METHANE, [6, 1, 1, 1, 1])
     figure = plots.molecule_figure([(METHANE, charges, star)], ["methane"], values=[[-99.0, -98, -97, -96]])
