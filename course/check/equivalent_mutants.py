@@ -71,7 +71,8 @@ EQUIVALENT = {  # (module, line, change): reason
         "how the JSON is laid out",
     ("molecules", "first, second = np.triu_indices(count.max(initial=0), 1)", "0 -> -1"):
         "without a leg there is no pair of legs",
-    ("lrp", "def __init__(self, layer, gamma, negative_inputs, both_signs=False, epsilon=0.0):", "0.0 -> 1.0"):
+    ("lrp", "def __init__(self, layer, gamma, negative_inputs, both_signs=False, epsilon=0.0):",
+     "0.0 -> 1.0"):
         "its only caller gives every argument",
     ("plots", "width = 5 if order == 1 else 3", "5 -> 6"): "how thick a bond is drawn",
     ("softmin", "return cKDTree(X).query(X, k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]", "1 -> 2"):
