@@ -74,6 +74,14 @@ EQUIVALENT = {  # (module, line, change): reason
     ("lrp", "def __init__(self, layer, gamma, negative_inputs, both_signs=False, epsilon=0.0):",
      "0.0 -> 1.0"):
         "its only caller gives every argument",
+    ("tables",
+     "bent = PowerTransformer(standardize=False).fit(np.clip(numbers, low, high)).transform(numbers)",
+     "False -> True"): "what follows standardises it anyway",
+    ("tables",
+     "share = pd.Series(relevance / max(relevance.sum(), 1e-300)).groupby(prepared.owner, sort=False).sum()",
+     "1e-300 -> 1.5e-300"): "no sum lies between",
+    ("tables", "whole = abs(value) < 1e15 and (abs(value) >= 1000 or value == round(value))",
+     "abs(value) < 1000000000000000.0 -> abs(value) <= 1000000000000000.0"): "no value is exactly that",
     ("plots", "width = 5 if order == 1 else 3", "5 -> 6"): "how thick a bond is drawn",
     ("softmin", "return cKDTree(X).query(X, k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]", "1 -> 2"):
         "how many workers search",

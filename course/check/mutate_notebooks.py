@@ -18,6 +18,7 @@ import copy
 import os
 import random
 import sys
+import traceback
 from dataclasses import dataclass
 from multiprocessing import Array
 
@@ -118,6 +119,8 @@ def forked(work):
         code = 1
         try:
             code = 0 if work() else 1
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitpid(child, 0)[1] == 0

@@ -185,3 +185,20 @@ def test_a_word_is_explained_by_how_many_neighbours_share_it():
 def test_an_array_is_no_frame():
     with pytest.raises(TypeError, match="^frame: ndarray is not allowed; give a pandas.DataFrame"):
         tables.prepare(np.ones((30, 2)))
+
+
+def test_stability_asks_random_halves_of_the_other_rows(monkeypatch):
+    prepared = tables.prepare(pd.DataFrame(np.random.default_rng(0).normal(size=(41, 2)), columns=["a", "b"]))
+    halves = []
+
+    def relevance(x, others, gamma):
+        halves.append(others)
+        return np.array([1.0, 0.0] if len(halves) % 4 else [0.0, 1.0])  # every fourth half names b
+
+    monkeypatch.setattr(tables, "row_relevance", relevance)
+    assert tables.first_column_stability(prepared, 1.0, 7) == ("a", 0.75)
+    assert len(halves) == 100
+    for half in halves:
+        assert len(np.unique(half, axis=0)) == len(half) == 20
+        assert not (half == prepared.X[7]).all(axis=1).any()
+    assert len({half.tobytes() for half in halves}) == 100
