@@ -74,6 +74,7 @@ EQUIVALENT = {  # (module, line, change): reason
     ("lrp", "def __init__(self, layer, gamma, negative_inputs, both_signs=False, epsilon=0.0):",
      "0.0 -> 1.0"):
         "its only caller gives every argument",
+    ("anomalies", "if i + 1 < d:", "i + 1 -> i - 1"): "a product more, which nothing reads",
     ("heatmaps", "for part in weights.to(point).split(max(1, batch // len(point))):", "1 -> 2"):
         "size of a block",
     ("heatmaps", "def smooth_grad(network, direction, images, samples=25, noise=0.15, seed=0, batch=BATCH):",

@@ -234,6 +234,7 @@ def test_resamples_follow_the_seed(X):
     assert np.abs(one - other).max() > 1e-6
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_resample_without_other_rows_scores_nan():
     scores = anomalies.resampled_scores(np.array([[0.0], [1.0]]), 1.0, resamples=30)
     assert np.isnan(scores).any()
