@@ -113,6 +113,13 @@ EQUIVALENT = {  # (module, line, change): reason
      "float32_error(X, nearest, gamma)[start:stop] >= LARGEST_ERRO"): "no error is exactly the largest",
     ("predictor", "KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  "
      "# bohr, cosine, bohr", "24 -> 23"): "a choice of how fine; 42 prints the error that it gives",
+    ("predictor", "NEAREST = 20  # leading axes in which the nearest training atom is sought", "20 -> 21"):
+        "a choice of how many",
+    ("predictor", "if min(nearest) < TOO_NEAR:", "min(nearest) < TOO_NEAR -> min(nearest) <= TOO_NEAR"):
+        "no length is exactly that",
+    ("predictor",
+     "apart, index = self.trees[kind].query(features[:, :NEAREST], k=min(24, len(of_tree)))", "24 -> 25"):
+        "of 24 atoms one is of another molecule, as none has more than 23",
     ("reading",
      r'if units and all(re.match(r"[^\W\d]|[%°\[(]", str(first[name].iloc[0])) for name in first):',
      "0 -> -1"): "a frame of one row",
