@@ -5,6 +5,7 @@ needs it, and the command then runs inside it.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,12 +77,13 @@ def main(arguments):
 
 
 def run(command, surroundings, prints=False):
-    """Run one step and return its exit code; Ctrl-C reaches the step too, which ends in its own words.
+    """Run one step and return its exit code; Ctrl-C and SIGTERM end the step too, in its own words.
 
     prints: what the step prints passes through `say`, unless a terminal shows it.
     """
     piped = prints and not sys.stdout.isatty()
     process = subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE if piped else None)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # else the step outlives its caller
     while True:
         try:
             for line in process.stdout or ():

@@ -31,17 +31,31 @@ OUT_OF_PLACE = {operator.iadd: operator.add, "relu_": "relu", "add_": "add", tor
                 F.leaky_relu_: F.leaky_relu, F.elu_: F.elu, F.hardtanh_: F.hardtanh}
 
 
-def _through(z, z_up, ratio):
-    """Forward z; backward as of z_up * ratio, with a ratio that is taken for a constant."""
-    carried = z_up * ratio.detach()
-    return z.detach() + (carried - carried.detach())
-
-
-def _gate(z_up, z, small=0.0):
+class _Gate(torch.autograd.Function):
     """Forward z, backward through z_up * [z / (z_up + small)].detach(), where z > 0; nothing where z <= 0."""
-    # z <= z_up, but for rounding: the ratio stays between 0 and 1
-    ratio = z.clamp(min=0) / (z_up.detach() + small).clamp(min=torch.finfo(z.dtype).tiny)
-    return _through(z, z_up, ratio.clamp(max=1))
+
+    @staticmethod
+    def forward(ctx, z_up, z, small=0.0):
+        smallest = torch.finfo(z.dtype).tiny  # z <= z_up, but for rounding: the ratio stays between 0 and 1
+        ctx.save_for_backward((z.clamp(min=0) / (z_up + small).clamp(min=smallest)).clamp_(max=1))
+        return z
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0], None, None
+
+
+class _Pass(torch.autograd.Function):
+    """Forward f(z), backward through z * [f(z) / z].detach(): relevance passes an activation unchanged."""
+
+    @staticmethod
+    def forward(ctx, z, value):
+        ctx.save_for_backward(torch.where(z == 0, 0, value / torch.where(z == 0, 1, z)))
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0], None
 
 
 class Biased(nn.Module):
@@ -71,12 +85,12 @@ class Biased(nn.Module):
             size = z.square().mean(tuple(range(1, z.ndim)), keepdim=True).sqrt() if self.epsilon else 0.0
             small = self.epsilon * size
         if self.down is None:
-            return _gate(self.up(x), z, small)
+            return _Gate.apply(self.up(x), z, small)
         positive, negative = x.clamp(min=0), x.clamp(max=0)
-        result = _gate(self.up(positive) + _without_bias(self.down, negative), z, small)
+        result = _Gate.apply(self.up(positive) + _without_bias(self.down, negative), z, small)
         if self.both_signs:
             z_down = self.down(positive) + _without_bias(self.up, negative)
-            result = torch.where(z < 0, -_gate(-z_down, -z, small), result)
+            result = torch.where(z < 0, -_Gate.apply(-z_down, -z, small), result)
         return result
 
 
@@ -90,7 +104,7 @@ class Passing(nn.Module):
     def forward(self, z, *args, **kwargs):
         with torch.no_grad():
             value = self.activation(z.clone(), *args, **kwargs)
-        return _through(value, z, torch.where(z == 0, 0, value / torch.where(z == 0, 1, z)))
+        return _Pass.apply(z, value)
 
 
 def _without_bias(layer, x):

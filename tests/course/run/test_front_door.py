@@ -322,7 +322,9 @@ def test_a_new_notebook_needs_a_number_of_a_series(number, monkeypatch):
         new.main()
 
 
-def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(copy):
+@pytest.mark.parametrize(("number", "send"), [(signal.SIGINT, "killpg"), (signal.SIGTERM, "kill")],
+                         ids=["Ctrl-C", "SIGTERM to the front door alone"])  # fmt: skip
+def test_a_run_that_is_stopped_says_one_line_and_leaves_nothing_half_written(copy, number, send):
     shutil.rmtree(copy / "notebooks")
     for name in ("11_a", "12_b"):
         path = copy / "notebooks" / "1_wholesale" / f"{name}.ipynb"
@@ -341,7 +343,7 @@ def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(copy):
     while not begun.exists() and time.monotonic() < end:
         time.sleep(0.2)
     time.sleep(1)
-    os.killpg(process.pid, signal.SIGINT)
+    getattr(os, send)(process.pid, number)
     said, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "Traceback" not in said
