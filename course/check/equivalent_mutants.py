@@ -113,6 +113,7 @@ EQUIVALENT = {  # (module, line, change): reason
      "float32_error(X, nearest, gamma)[start:stop] >= LARGEST_ERRO"): "no error is exactly the largest",
     ("predictor", "KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  "
      "# bohr, cosine, bohr", "24 -> 23"): "a choice of how fine; 42 prints the error that it gives",
+    ("datasets", "if values.ndim != 2 or values.max(initial=0) > 2:", "0 -> 1"): "2 is allowed",
     ("predictor", "NEAREST = 20  # leading axes in which the nearest training atom is sought", "20 -> 21"):
         "a choice of how many",
     ("predictor", "if min(nearest) < TOO_NEAR:", "min(nearest) < TOO_NEAR -> min(nearest) <= TOO_NEAR"):

@@ -119,6 +119,10 @@ def test_check_wholesale_refuses(frame, says):
     assert "\n" not in str(caught.value)
 
 
+def test_a_customer_may_buy_nothing_of_a_kind():
+    datasets.check_wholesale(customers(Milk=[0, 0.5, 2]), "mine")
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00junk", b'a,b\n1,2,3,4\n5,"6'])
 def test_own_table_that_is_no_table_is_refused(tmp_path, content):
     (tmp_path / "own.csv").write_bytes(content)
