@@ -94,6 +94,8 @@ def test_what_stands_above_the_table_is_refused(tmp_path, content, says):
     (ROWS.replace(",", "\t"), "separated by tabs"),
     (ROWS.replace(",", "  "), "separated by spaces"),
     (ROWS.replace("\n", "\r"), ""),
+    (ROWS.encode("cp1252"), "encoded as cp1252"),
+    (ROWS.encode("utf-16"), "encoded as utf-16"),
 ])
 def test_the_same_table_comes_back(tmp_path, content, says):
     plain, _ = read(tmp_path, ROWS)
