@@ -248,6 +248,9 @@ def test_an_unknown_layer_is_refused():
 def test_attention_equals_softmax_written_out():
     kinds, coordinates = batch(3, 5)
     layer, x = graphs.Attention(4, 4, 6).double(), torch.randn(3, 5, 4, dtype=torch.float64)
+    for norm in layer.norms:  # as after training: the two differ
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
     filters, mask = graphs.radial(coordinates, kinds > 0, 4), kinds > 0
     def normed(y, norm):
         centered = y - y.mean(-1, keepdim=True)
