@@ -17,6 +17,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from course import contract
 from course.grade import slicing
 from course.grade.checker import imports
+from course.grade.likely import imported
 from course.notebooks import ROOT
 
 UNSEEN = ("NameError", "AttributeError", "KeyError")  # of a name that no analysis sees: eval("np"), say
@@ -87,7 +88,10 @@ def steps(reference, whole=False, extra=(), lean=False):
     position = {cell.id: index for index, cell in enumerate(code)}
     exercises = contract.exercises(reference)
     marked = {index for index, cell in enumerate(code) if contract.course(cell)}
-    lesson = sources if whole else cut(sources, marked, extra, lean)
+    # answers will import what the references import
+    packages = {package for one in exercises for _, package in imported(one.source)}
+    ready = {name for source in sources for name, package in imported(source) if package in packages}
+    lesson = sources if whole else cut(sources, marked, extra, lean, ready)
     known = {name for source in sources for name in slicing.names(source).binds}
     at = {}
     for one in exercises:
@@ -146,10 +150,10 @@ def for_student(found):
     ]
 
 
-def cut(sources, wanted, extra=(), lean=False):
+def cut(sources, wanted, extra=(), lean=False, ready=frozenset()):
     """The sources with only the statements that the wanted ones need, which stay whole, and all imports.
 
-    lean: with only those imports that are needed.
+    lean: with only those imports that are needed or bind a name of `ready`.
     """
     parts = [
         (index, part)
@@ -158,17 +162,20 @@ def cut(sources, wanted, extra=(), lean=False):
     ]
     parts.append((len(sources), "\n".join(sorted(extra))))
     chosen = {
-        place for place, (index, part) in enumerate(parts) if index in wanted or kept_anyway(part, lean)
+        place
+        for place, (index, part) in enumerate(parts)
+        if index in wanted or kept_anyway(part, lean, ready)
     }
     chosen.add(len(parts) - 1)
     kept = slicing.needed([part for _, part in parts], chosen)
     return ["\n".join(parts[place][1] for place in kept if parts[place][0] == i) for i in range(len(sources))]
 
 
-def kept_anyway(statement, lean):
+def kept_anyway(statement, lean, ready):
     """Whether a statement is an import that stays: nobody sees what `*` brings, nor what __future__ does."""
     always = "import *" in statement or statement.startswith("from __future__")
-    return slicing.is_import(statement) and (always or not lean)
+    wanted = always or not lean or slicing.names(statement).binds & ready
+    return slicing.is_import(statement) and bool(wanted)
 
 
 def crowding():

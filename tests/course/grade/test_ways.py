@@ -53,6 +53,15 @@ def test_a_name_that_nobody_sees_is_found_in_the_second_way(line):
     assert points(submission.grade(json.dumps(answered(first)).encode(), content, LIMITS)) == [3, 2]
 
 
+def test_what_a_reference_imports_is_there_for_all():
+    book = lesson()
+    change = "### BEGIN SOLUTION", "### BEGIN SOLUTION\n    from scipy.special import gamma"
+    by_id(book)["exercise-98-1"].source = by_id(book)["exercise-98-1"].source.replace(*change)
+    content = json.dumps(book).encode()
+    found = reading.answers(json.dumps(answered(f"from scipy.special import erf\n{RIGHT}")).encode(), book)
+    assert plan.ways(content, found["used"], submission.Limits()) == [FEW, ALL]
+
+
 @pytest.mark.parametrize("line", ["nobody(x)", "None.shape", "{}['x']", "sys.modules['this']"])
 def test_what_no_lesson_has_is_not_looked_for_with_all_imports(line, monkeypatch):
     """An ordinary mistake costs no second pair of processes."""
