@@ -116,6 +116,14 @@ EQUIVALENT = {  # (module, line, change): reason
     ("predictor", "KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  "
      "# bohr, cosine, bohr", "24 -> 23"): "a choice of how fine; 42 prints the error that it gives",
     ("datasets", "if values.ndim != 2 or values.max(initial=0) > 2:", "0 -> 1"): "2 is allowed",
+    ("networks", "return digest.hexdigest()[:24]", "24 -> 25"): "length of a file's name",
+    ("figures",
+     "found[np.abs(found) < max(1e-6 * np.abs(values).max(), 1e-12)] = 0  # what rounding leaves of a zero",
+     "1e-12 -> 1.5e-12"): "nothing that is drawn lies between",
+    ("figures",
+     "found[np.abs(found) < max(1e-6 * np.abs(values).max(), 1e-12)] = 0  # what rounding leaves of a zero",
+     "np.abs(found) < max(1e-06 * np.abs(values).max(), 1e-12) -> "
+     "np.abs(found) <= max(1e-06 * np.abs(values).max(), 1e-12)"): "nothing is exactly that",
     ("predictor", "NEAREST = 20  # leading axes in which the nearest training atom is sought", "20 -> 21"):
         "a choice of how many",
     ("predictor", "if min(nearest) < TOO_NEAR:", "min(nearest) < TOO_NEAR -> min(nearest) <= TOO_NEAR"):

@@ -23,7 +23,7 @@ X = np.linspace(0.1, 5, 40)
 def draw(**changes):
     """A figure with one of everything; each change draws one thing differently."""
     get = {"factor": 1.0, "labels": ("falling", "rising"), "title": "Two curves", "ylabel": "score",
-           "scale": "log", "bars": [3.0, 1.0, 2.0], "names": ["a", "b", "c"], "points": X**2,
+           "scale": "log", "bars": [3.0, 1.0, 2.0], "names": ["a", "b", "c"], "points": X**2, "values": X**2,
            "pixels": np.outer(X, X), "area": X / 2, "lines": 2, "legend": None, "text": "here",
            "levels": [1, 2, 3], "errors": [0.1, 0.2, 0.3],
            "size": (9, 5), "dpi": 80, "font": 10, "colors": ("C0", "C1")} | changes  # fmt: skip
@@ -35,7 +35,7 @@ def draw(**changes):
     one.legend(*([get["legend"]] if get["legend"] else []))
     one.set(title=get["title"], ylabel=get["ylabel"], xscale=get["scale"])
     two.bar(get["names"], get["bars"], yerr=get["errors"])
-    three.scatter(X, get["points"], c=get["points"])
+    three.scatter(X, get["points"], c=get["values"])
     four.imshow(get["pixels"])
     five.fill_between(X, 0, get["area"])
     five.text(1, 1, get["text"])
@@ -60,6 +60,7 @@ def draw(**changes):
         {"points": X**2.1},
         {"points": (X**2)[np.random.default_rng(0).permutation(40)]},
         {"points": -(X**2)},
+        {"values": X},
         {"pixels": np.outer(X, X[::-1])},
         {"pixels": np.outer(X, X) + 1},
         {"area": X / 3},
