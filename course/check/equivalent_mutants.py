@@ -116,6 +116,8 @@ EQUIVALENT = {  # (module, line, change): reason
     ("predictor", "KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  "
      "# bohr, cosine, bohr", "24 -> 23"): "a choice of how fine; 42 prints the error that it gives",
     ("datasets", "if values.ndim != 2 or values.max(initial=0) > 2:", "0 -> 1"): "2 is allowed",
+    ("lrp", "size = z.square().mean(tuple(range(1, z.ndim)), keepdim=True).sqrt() if self.epsilon else 0.0",
+     "0.0 -> 1.0"): "it is multiplied by an epsilon of 0",
     ("networks", "return digest.hexdigest()[:24]", "24 -> 25"): "length of a file's name",
     ("figures",
      "found[np.abs(found) < max(1e-6 * np.abs(values).max(), 1e-12)] = 0  # what rounding leaves of a zero",
