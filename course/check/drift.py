@@ -2,7 +2,7 @@
 
 One machine plays several: environment variables choose the instruction set that NumPy, OpenBLAS, MKL, oneDNN
 and PyTorch use. Every notebook runs under each of them, with one and two threads, and its checked outputs
-are compared with the stored ones, as nbval does. Slow (eight runs of the whole course), so finished runs are
+are compared with the stored ones, as nbval does. Slow (ten runs of the whole course), so finished runs are
 kept in build/drift until the notebook, helpers, data or a library change, and `--share K/N` runs one Nth of
 the notebooks. A set that this processor or these libraries cannot play is named and not run.
 """
@@ -38,6 +38,13 @@ SETS = {
         "OPENBLAS_CORETYPE": "Haswell",
         "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_ICL,AVX512_SPR",
     },
+    "avx": {  # a processor of 2011: wide registers, no fused multiply and add
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "AVX",
+        "MKL_CBWR": "AVX",
+        "OPENBLAS_CORETYPE": "Sandybridge",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3,X86_V4,AVX512_ICL,AVX512_SPR",
+    },
     "sse": {
         "ATEN_CPU_CAPABILITY": "default",
         "ONEDNN_MAX_CPU_ISA": "SSE41",
@@ -50,6 +57,7 @@ SETS = {
 PLAYED = {
     "avx512": {"NumPy": "X86_V4", "OpenBLAS": "SkylakeX", "PyTorch": "AVX512", "oneDNN": "AVX-512"},
     "avx2": {"NumPy": "X86_V3", "OpenBLAS": "Haswell", "PyTorch": "AVX2", "oneDNN": "AVX2"},
+    "avx": {"NumPy": "X86_V2", "OpenBLAS": "Sandybridge", "PyTorch": "DEFAULT", "oneDNN": "AVX"},
     "sse": {"NumPy": "X86_V2", "OpenBLAS": "Nehalem", "PyTorch": "DEFAULT", "oneDNN": "SSE4.1"},
 }
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "umap-learn", "matplotlib", "pandas")
