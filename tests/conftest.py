@@ -16,6 +16,10 @@ settings.register_profile("course", deadline=None)  # a busy machine is no failu
 settings.load_profile("course")
 
 
+for variable in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # what a test makes is no part of the make that runs it
+    os.environ.pop(variable, None)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def each_file_for_itself():
     """Environment, folder, import path, open figures and torch's settings, as the file found them."""

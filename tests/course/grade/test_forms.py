@@ -24,7 +24,7 @@ LIMITS = {"seconds": 60, "run_seconds": 900}
 each_lesson = pytest.mark.parametrize("number", [path.name[:2] for path in lessons()])
 EACH = """
 def _each(value, change):
-    if isinstance(value, (dict, set)):  # has no other form
+    if isinstance(value, (dict, set, slice)):  # has no other form
         return value
     if type(value) in (tuple, list) and any(hasattr(one, "__len__") for one in value):
         return type(value)(_each(one, change) for one in value)

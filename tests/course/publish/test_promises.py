@@ -197,6 +197,7 @@ def test_a_mac_that_the_lock_holds_nothing_for_is_refused(monkeypatch, tmp_path)
 def test_make_hands_on_what_was_typed(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "course").mkdir()
+    (tmp_path / "course" / "__init__.py").touch()  # else the real one on PYTHONPATH goes before it
     (tmp_path / "course" / "__main__.py").write_text("import sys\nprint(sys.argv[1:])\n")
     odd = """it's "so", `echo no` for $HOME & $(5); \\n"""
     command = ["make", "-C", tmp_path, "new", f"TITLE={odd}", f"PATH={odd}", f"PYTHON={sys.executable}"]
