@@ -27,8 +27,8 @@ SIGNED = ("correlation", "cosine", "silhouette", "rand")  # from -1 on
 # a title with one of these says that what follows is something else
 UNBOUNDED = re.compile(r"\b(seconds|MAE|RMSE|MSE|error|loss|kcal|ratio|distance|sd|inertia|score)", re.I)
 SPREAD = r"\s*(?:±|\+/-|\+-)\s*"
-FLOAT = r"[-+]?\d+\.\d+"
-INTERVAL = re.compile(rf"(?:({FLOAT})\s+)?\[({FLOAT}), ({FLOAT})\]")
+FLOAT = r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?"
+INTERVAL = re.compile(rf"(?:({FLOAT})\s+)?\[({FLOAT}),\s*({FLOAT})\]")
 PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
 
 

@@ -205,3 +205,9 @@ def test_last_unit():
     assert last_unit("3.14") == pytest.approx(0.01)
     assert last_unit("1.23e-05") == pytest.approx(1e-7)
     assert last_unit("-2.") == 1
+
+
+@pytest.mark.parametrize("got", ["0.10 [1e-05, 0.20]", "0.10 [0.00,  0.20]", "0.1 [.0, 0.2]"])
+def test_an_interval_may_be_written_otherwise(got):
+    assert agree("0.10 [0.00, 0.20]", got)
+    assert not agree("0.10 [0.00, 0.10]", got.replace("0.2", "0.0"))  # 0.1 has left it
