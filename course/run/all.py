@@ -76,10 +76,6 @@ def execute(path, value, parameters, share, running, stopped):
         print(said, end="", file=sys.stderr, flush=True)
 
 
-def interrupted(*_):
-    raise KeyboardInterrupt
-
-
 def run(paths, parameters, jobs):
     """Execute the notebooks that need it, the longest first; returns whether a signal stopped them."""
     todo = stale(paths, parameters)
@@ -121,7 +117,7 @@ def main():
     arguments = parser.parse_args()
     parameters = sorted(text for text in arguments.given if "=" in text)
     paths = [find(text) for text in arguments.given if "=" not in text] or all_notebooks()
-    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if run(paths, parameters, arguments.jobs):
         sys.exit(130)
     summary.main(paths)

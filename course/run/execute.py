@@ -166,12 +166,8 @@ def peak_memory_mb():
     return round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / kilobytes)
 
 
-def interrupted(*_):
-    raise KeyboardInterrupt
-
-
 def main():
-    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run()
     except KeyboardInterrupt:

@@ -31,7 +31,7 @@ def clone(tmp_path):
 
 def make(folder, *arguments):
     """Run make without the settings of an outer one; whatever it fetches goes through a closed port."""
-    ours = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DATA", "DEVICE", "COURSE_MIRROR", "COURSE_DATA")
+    ours = ("DATA", "DEVICE", "COURSE_MIRROR", "COURSE_DATA")
     clean = {key: value for key, value in os.environ.items() if key not in ours}
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), CLOSED)
     environment = {**clean, **proxies, "no_proxy": "", "NO_PROXY": "", "PYTHONPATH": str(folder)}

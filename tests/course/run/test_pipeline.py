@@ -35,7 +35,7 @@ def write(path, *sources):
 
 def call(*command, cwd=ROOT, **variables):
     """Run a command without the settings of an outer make."""
-    outer = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DATA", "DEVICE")
+    outer = ("DATA", "DEVICE")
     clean = {key: value for key, value in os.environ.items() if key not in outer}
     return subprocess.run(
         [str(part) for part in command],
