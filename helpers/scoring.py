@@ -95,12 +95,18 @@ def _drawn_auc(wins, labels, groups, draws, seed):
 
 
 def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0):
-    """(mean, low, high) of values (n,) by the percentile bootstrap over whole groups."""
-    values = np.asarray(values, float)
-    _, member = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
-    sums, sizes = np.bincount(member, values), np.bincount(member)
-    counts = _bootstrap_counts(len(sums), draws, np.random.default_rng(seed))
-    low, high = np.quantile(counts @ sums / (counts @ sizes), [(1 - level) / 2, (1 + level) / 2])
+    """(mean, low, high) of values by the percentile bootstrap over whole groups.
+
+    values: (n,), or (seeds, n) of several trainings for the same rows; then the trainings are resampled too
+    (few of them vary less than all would).
+    """
+    values = np.atleast_2d(np.asarray(values, float))
+    _, member = np.unique(np.arange(values.shape[1]) if groups is None else groups, return_inverse=True)
+    sums, sizes = np.stack([np.bincount(member, row) for row in values]), np.bincount(member)
+    counts = _bootstrap_counts(len(sizes), draws, np.random.default_rng(seed))
+    weights = _bootstrap_counts(len(values), draws, np.random.default_rng([seed, 1])) / len(values)
+    drawn = (weights * (counts @ sums.T)).sum(1) / (counts @ sizes)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(values.mean()), float(low), float(high)
 
 

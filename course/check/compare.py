@@ -8,8 +8,8 @@ cell widens that for single numbers with its metadata, and says why:
 
 A rule holds for the floats right of the first match of `after` (a regular expression) in each line; lines
 without a match stay exact. Where a number is printed with its spread, "0.98 ± 0.01", no rule is wider than
-that spread, and the spread moves by half of itself at most; a value printed with its interval, "0.04 [0.02,
-0.07]", stays in it. `"within": [0, 1]` says what nature allows where the words of the output do not. Runs of
+that spread, and the spread, which a few runs know badly, moves by half of itself or five units of its last
+digit at most; a value printed with its interval, "0.04 [0.02, 0.07]", stays in it. `"within": [0, 1]` says what nature allows where the words of the output do not. Runs of
 blanks count as one: tables are aligned to the width of their numbers.
 """
 
@@ -135,10 +135,11 @@ def left_interval(reference, text):
 
 
 def printed_spread(line, match):
-    """How far a rule may go: the spread printed behind a number, or half the number where it is one."""
+    """How far a rule may go: the spread printed behind a number; for a spread half of it or five last units."""
     behind = re.match(SPREAD + r"(\d+\.\d+)", line[match.end() :])
-    own = re.search(SPREAD + "$", line[: match.start()])
-    return float(behind[1]) if behind else float(match[0]) / 2 if own else math.inf
+    if re.search(SPREAD + "$", line[: match.start()]):
+        return max(float(match[0]) / 2, 5 * last_unit(match[0]))
+    return float(behind[1]) if behind else math.inf
 
 
 def pairs(reference, text, rules=()):

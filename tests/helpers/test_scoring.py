@@ -123,6 +123,20 @@ def test_mean_interval():
     assert scoring.mean_interval(np.ones(5)) == (1, 1, 1)
 
 
+def test_mean_interval_over_trainings_resamples_them_too():
+    """Against a loop that draws groups and trainings one by one; what trainings share is no spread of theirs."""
+    values, groups = RNG.normal(size=(4, 30)) + 3 * RNG.normal(size=(4, 1)), np.arange(30) // 3
+    rng, drawn = np.random.default_rng(5), []
+    for _ in range(4000):
+        rows = np.concatenate([np.flatnonzero(groups == group) for group in rng.integers(0, 10, 10)])
+        drawn.append(values[rng.integers(0, 4, 4)][:, rows].mean())
+    mean, low, high = scoring.mean_interval(values, groups, draws=4000)
+    assert mean == pytest.approx(values.mean())
+    np.testing.assert_allclose((low, high), np.quantile(drawn, [0.025, 0.975]), atol=0.2)
+    same = np.tile(values[0], (3, 1))
+    np.testing.assert_allclose(scoring.mean_interval(same, groups), scoring.mean_interval(values[0], groups))
+
+
 def test_every_form_of_two_labels_is_the_same():
     labels = np.array([True, False, True, False])
     forms = [labels, labels.tolist(), labels.astype(int), labels.astype(float), np.where(labels, 1, -1),
