@@ -9,8 +9,9 @@ cell widens that for single numbers with its metadata, and says why:
 A rule holds for the floats right of the first match of `after` (a regular expression) in each line; lines
 without a match stay exact. Where a number is printed with its spread, "0.98 ± 0.01", no rule is wider than
 that spread, and the spread, which a few runs know badly, moves by half of itself or five units of its last
-digit at most; a value printed with its interval, "0.04 [0.02, 0.07]", stays in it. `"within": [0, 1]` says what nature allows where the words of the output do not. Runs of
-blanks count as one: tables are aligned to the width of their numbers.
+digit at most; a value printed with its interval, "0.04 [0.02, 0.07]", stays in it. `"within": [0, 1]` says
+what nature allows where the words of the output do not. Runs of blanks count as one: tables are aligned to
+the width of their numbers.
 """
 
 import math
@@ -119,7 +120,8 @@ def bounds(line, place, title="", rule=None):
     kind = BOUNDED.search(line) or BOUNDED.search(title)
     if not kind:
         return -math.inf, math.inf
-    return (-1.0 if kind[1].lower() in SIGNED else 0.0), 1.0
+    signed = kind[1].lower() in SIGNED or re.search(r"\bminus\b", line[:place])  # a difference of two AUCs
+    return (-1.0 if signed else 0.0), 1.0
 
 
 def intervals(text):
@@ -135,7 +137,7 @@ def left_interval(reference, text):
 
 
 def printed_spread(line, match):
-    """How far a rule may go: the spread printed behind a number; for a spread half of it or five last units."""
+    """How far a rule may go: the spread printed behind a number; a spread: half of it or five last units."""
     behind = re.match(SPREAD + r"(\d+\.\d+)", line[match.end() :])
     if re.search(SPREAD + "$", line[: match.start()]):
         return max(float(match[0]) / 2, 5 * last_unit(match[0]))

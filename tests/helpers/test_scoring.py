@@ -124,7 +124,7 @@ def test_mean_interval():
 
 
 def test_mean_interval_over_trainings_resamples_them_too():
-    """Against a loop that draws groups and trainings one by one; what trainings share is no spread of theirs."""
+    """Against a loop that draws groups and trainings one by one; equal trainings add no spread."""
     values, groups = RNG.normal(size=(4, 30)) + 3 * RNG.normal(size=(4, 1)), np.arange(30) // 3
     rng, drawn = np.random.default_rng(5), []
     for _ in range(4000):
