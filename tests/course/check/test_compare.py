@@ -151,7 +151,7 @@ def test_a_rule_may_say_what_nature_allows():
 
 def test_a_difference_of_two_aucs_may_change_its_sign():
     rule = rules(atol=0.06)
-    assert agree("head AUC 0.93, minus it 0.00 [-0.09, 0.06]", "head AUC 0.95, minus it -0.02 [-0.10, 0.04]", rule)
+    assert agree("AUC 0.93, minus it 0.00 [-0.09, 0.06]", "AUC 0.95, minus it -0.02 [-0.10, 0.04]", rule)
     assert not agree("head AUC 0.98, recipe minus it 0.00", "head AUC 1.01, recipe minus it 0.00", rule)
     assert not agree("AUC minus chance 0.98", "AUC minus chance 1.01", rule)
 
