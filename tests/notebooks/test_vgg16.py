@@ -126,7 +126,8 @@ def test_37_every_way_is_trained_and_explained(cells):
         assert len(history) == 1
     space["fed"]["photographs"] = space["activations"](space["photographs"])
     space = cells("37", "23", **space)
-    assert {name: values.shape for name, values in space["shares"].items()} == {"before": (2, 4), "after": (2, 4)}
+    shapes = {name: values.shape for name, values in space["shares"].items()}
+    assert shapes == {"before": (2, 4), "after": (2, 4)}  # (seed, photograph)
 
 
 def test_38_worlds_are_tuned_tested_and_explained(cells):
