@@ -73,9 +73,14 @@ def auc_difference(scores, others, labels, groups=None, draws=2000, level=0.95, 
         raise ValueError(f"others: {len(sides[1])} trainings are not allowed; scores have {len(sides[0])}")
     labels, wins = _positive(labels), np.subtract(*sides)  # (seeds, positives, negatives)
     drawn = [_drawn_auc(pair, labels, groups, draws, seed) for pair in wins]  # the same groups for every pair
-    weights = _bootstrap_counts(len(wins), draws, np.random.default_rng([seed, 1])) / len(wins)
+    return float(wins.mean()), *_over_trainings(np.array(drawn), level, seed)
+
+
+def _over_trainings(drawn, level, seed):
+    """(low, high) of a mean over trainings; drawn: (seeds, draws), each column with the same groups."""
+    weights = _bootstrap_counts(*drawn.shape, np.random.default_rng([seed, 1])) / len(drawn)
     low, high = np.quantile((weights.T * drawn).sum(0), [(1 - level) / 2, (1 + level) / 2])
-    return float(wins.mean()), float(low), float(high)
+    return float(low), float(high)
 
 
 def _wins(scores, labels):
@@ -104,10 +109,7 @@ def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0):
     _, member = np.unique(np.arange(values.shape[1]) if groups is None else groups, return_inverse=True)
     sums, sizes = np.stack([np.bincount(member, row) for row in values]), np.bincount(member)
     counts = _bootstrap_counts(len(sizes), draws, np.random.default_rng(seed))
-    weights = _bootstrap_counts(len(values), draws, np.random.default_rng([seed, 1])) / len(values)
-    drawn = (weights * (counts @ sums.T)).sum(1) / (counts @ sizes)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return float(values.mean()), float(low), float(high)
+    return float(values.mean()), *_over_trainings(sums @ counts.T / (counts @ sizes), level, seed)
 
 
 def youden(scores, labels):
