@@ -22,11 +22,12 @@ from dataclasses import dataclass
 # exponent it is an integer, and integers are compared as words.
 NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?>\d+\.\d*|\.\d+|\d+)(?>[eE][-+]?\d+)?(?!\w|\.\d)")
 EXACT = re.compile(r"[-+\u2212]?\d+\.?")  # integers, and numbers that NumPy prints as `N.`
-BOUNDED = re.compile(r"\b(AUC|accuracy|correlation|cosine|precision|recall|share|silhouette|Rand|Jaccard|"
-                     r"trust|probability)", re.IGNORECASE)  # fmt: skip
+BOUNDED = re.compile(r"(?<![a-z])(AUC|accuracy|correlation|cosine|precision|recall|share|silhouette|Rand\b|"
+                     r"Jaccard|trust|probability)", re.IGNORECASE)  # fmt: skip
 SIGNED = ("correlation", "cosine", "silhouette", "rand")  # from -1 on
 # a title with one of these says that what follows is something else
-UNBOUNDED = re.compile(r"\b(seconds|MAE|RMSE|MSE|error|loss|kcal|ratio|distance|sd|inertia|score)", re.I)
+UNBOUNDED = re.compile(r"(?<![a-z])(seconds|MAE|RMSE|MSE|error|loss|kcal|ratio|distance|sd|inertia|"
+                       r"score)", re.IGNORECASE)  # fmt: skip
 SPREAD = r"\s*(?:±|\+/-|\+-)\s*"
 FLOAT = r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?"
 INTERVAL = re.compile(rf"(?:({FLOAT})\s+)?\[({FLOAT}),\s*({FLOAT})\]")
@@ -138,9 +139,10 @@ def left_interval(reference, text):
 
 def printed_spread(line, match):
     """How far a rule may go: the spread printed behind a number; a spread: half of it or five last units."""
-    behind = re.match(SPREAD + r"(\d+\.\d+)", line[match.end() :])
+    number = match[0].replace("\u2212", "-")
+    behind = re.match(SPREAD + r"(\d+\.\d+(?:[eE][-+]?\d+)?)", line[match.end() :])
     if re.search(SPREAD + "$", line[: match.start()]):
-        return max(float(match[0]) / 2, 5 * last_unit(match[0]))
+        return max(float(number) / 2, 5 * last_unit(number))
     return float(behind[1]) if behind else math.inf
 
 

@@ -221,3 +221,20 @@ def test_last_unit():
 def test_an_interval_may_be_written_otherwise(got):
     assert agree("0.10 [0.00, 0.20]", got)
     assert not agree("0.10 [0.00, 0.10]", got.replace("0.2", "0.0"))  # 0.1 has left it
+
+
+STRANGER = [
+    ("roc_auc 1.00", "roc_auc 1.01"),
+    ("random forest, AUC 0.00", "random forest, AUC -0.01"),
+    ("MAE 1.00 ± 1.0e-03", "MAE 1.90 ± 1.0e-03"),
+]
+
+
+@pytest.mark.parametrize(("reference", "text"), STRANGER)
+def test_what_a_stranger_got_through(reference, text):
+    assert agree(reference, reference, rules(atol=1))
+    assert not agree(reference, text, rules(atol=1))
+
+
+def test_a_spread_with_a_typographic_minus_is_compared():
+    assert agree("MAE 0.50 ± \u22120.01", "MAE 0.50 ± \u22120.01")
