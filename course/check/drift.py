@@ -21,6 +21,7 @@ import nbformat
 from course.check.compare import PICTURE, agree, last_unit, rules_of, split_numbers
 from course.contract import tags
 from course.notebooks import BUILD, ROOT, all_notebooks, data_sets, find
+from course.threads import settings
 from helpers import sources
 
 KEPT = BUILD / "drift"
@@ -72,7 +73,6 @@ print("PyTorch:", torch.backends.cpu.get_cpu_capability())
 torch.nn.functional.conv2d(torch.ones(8, 3, 64, 64), torch.ones(16, 3, 3, 3))  # large enough for oneDNN
 """
 THREADS = (1, 2)
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def executed(path, setting, threads, parameters=()):
@@ -82,7 +82,7 @@ def executed(path, setting, threads, parameters=()):
     """
     target = KEPT / f"{setting}-{threads}" / f"{path.stem}-{fingerprint(path)}.ipynb"
     if not target.exists():
-        chosen = {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "THREADS": str(threads)}
+        chosen = {**settings(threads), "THREADS": str(threads)}
         command = [sys.executable, "-m", "course.run.execute", str(path), str(target), *parameters]
         result = under(setting, command, **chosen)
         if result.returncode:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 
+from course import threads
 from course.check import comparison
 from course.check.recorded import recorded_runs
 from course.commands import NBVAL
@@ -19,8 +20,6 @@ from course.notebooks import BUILD, NOTEBOOKS, ROOT, all_notebooks, checked, fin
 from course.run import all as executing
 
 CHECKED = BUILD / "checked"  # the notebooks that did not pass, as they came out
-# many processes at once: one thread each, or they wait for each other
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def notebooks(numbers, jobs):
@@ -57,7 +56,7 @@ def main():
     if arguments.tests:
         command.append("tests")
     shutil.rmtree(CHECKED, ignore_errors=True)
-    environment |= dict.fromkeys(THREADS, "1") if several else {}
+    environment |= threads.settings(1) if several else {}  # many processes at once, one core each
     code = subprocess.run(command, cwd=ROOT, env=environment).returncode
     if code and CHECKED.exists():  # notebooks that gave something else than what is stored
         found = sorted(path.relative_to(CHECKED) for path in CHECKED.rglob("*.ipynb"))

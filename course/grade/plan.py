@@ -14,14 +14,13 @@ from pathlib import Path
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
-from course import contract
+from course import contract, threads
 from course.grade import slicing
 from course.grade.checker import imports
 from course.grade.likely import imported
 from course.notebooks import ROOT
 
 UNSEEN = ("NameError", "AttributeError", "KeyError")  # of a name that no analysis sees: eval("np"), say
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 WORD = re.compile(r"\w+")
 # a fork copies the table of all pages: with huge ones, where the system has them, it takes half the time
 HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -208,7 +207,7 @@ def environment():
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "DATA", "TZ") if name in os.environ}
     return {
         **kept,
-        **dict.fromkeys(THREADS, "1"),
+        **threads.settings(1),
         **HUGE_PAGES,
         "HOME": "/tmp",
         "MPLCONFIGDIR": "/tmp/matplotlib",

@@ -20,17 +20,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from course import threads
+
 # One notebook alone gets all cores; several at once share them. Set before NumPy or torch are imported.
 SHARE = max(1, (os.cpu_count() or 1) // int(os.environ.get("COURSE_SHARE") or 1))
 THREADS = os.environ.get("THREADS") or os.environ.get("OMP_NUM_THREADS") or str(SHARE)
-for variable in (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "LOKY_MAX_CPU_COUNT",
-):
-    os.environ.setdefault(variable, THREADS)
+for variable, value in threads.settings(THREADS).items():
+    os.environ.setdefault(variable, value)
 
 FALLEN_BACK = "SAMPLE, not the real data"  # what helpers.files warns with
 
@@ -60,7 +56,7 @@ def typed(text):
 
 def execute(path, target, parameters, sockets=None):
     """Run the notebook, write it to target with a `run` record and return (notebook, record)."""
-    begin, message = time.monotonic(), ""
+    begin, message, begun = time.monotonic(), "", []
     with used_device(target.with_suffix(".device")) as device:
         try:
             papermill.execute_notebook(
@@ -71,12 +67,15 @@ def execute(path, target, parameters, sockets=None):
                 progress_bar=False,
                 kernel_name="python3",
                 config=kernel_config(sockets),
+                on_cell_start=lambda cell, cell_index: begun.append(cell),
+                request_save_on_cell_execute=False,  # each cell would write the whole notebook twice
+                shutdown_kernel="immediate",  # a kernel takes two seconds to take its libraries down
             )
         except PapermillExecutionError as error:
             message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
         except Exception as error:  # a dead kernel, a notebook that cannot be read
-            message = f"{type(error).__name__}: {error}".splitlines()[0] + in_cell(target)
-    notebook = clean(nbformat.read(target if target.exists() else path, 4))
+            message = f"{type(error).__name__}: {error}".splitlines()[0] + in_cell(begun)
+    notebook = clean(nbformat.read(target, 4) if target.exists() else so_far(path, begun))
     message = message or incomplete(notebook)
     fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     chosen = {data_set: sources.mode(data_set) for data_set in data_sets(path)}
@@ -116,17 +115,26 @@ def sockets_folder():
     return tempfile.TemporaryDirectory(prefix="k", dir=short)
 
 
-def in_cell(target):
-    """Where a run without a report of its own ended: the last cell that papermill started, else "".
+def in_cell(begun):
+    """Where a run without a report of its own ended: the last code among the cells that it began, else "".
 
     A cell's execution_count does not tell: a kernel that dies may or may not have sent it before.
     """
-    cells = nbformat.read(target, 4).cells if target.exists() else []
-    for number, cell in reversed(list(enumerate(cells))):
-        started = cell.metadata.get("papermill", {}).get("start_time")
-        if cell.cell_type == "code" and cell.source.strip() and started:
+    for number, cell in reversed(list(enumerate(begun))):
+        if cell.cell_type == "code" and cell.source.strip():
             return f" in cell {number}: {cell.source.strip().splitlines()[0]}"
     return ""
+
+
+def so_far(path, begun):
+    """The notebook as a run left it that papermill has not written: the cells begun, the others empty."""
+    notebook, names = nbformat.read(path, 4), {cell.id for cell in begun}
+    rest = [cell for cell in notebook.cells if cell.id not in names]
+    for cell in rest:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    notebook.cells = begun + rest
+    return notebook
 
 
 def kernel_config(folder):

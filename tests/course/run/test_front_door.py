@@ -13,10 +13,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course import contract
+from course import contract, threads
 from course.__main__ import variables
 from course.check import rules
 from course.commands import COMMANDS
+from course.grade import plan
 from course.notebooks import ROOT
 from course.run import environment, new, parameters
 from course.run.parameters import Refused, parse
@@ -88,6 +89,17 @@ def test_a_terminal_without_the_signs_shows_the_words(encoding, printed, monkeyp
     command = [sys.executable, "-c", "print('\u2714 correct')"]
     done = subprocess.run(command, env=variables({}), capture_output=True, check=True)
     assert done.stdout.strip() == printed
+
+
+def test_threads_that_wait_sleep_in_all_that_is_started(monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert variables({})["OMP_WAIT_POLICY"] == plan.environment()["OMP_WAIT_POLICY"] == "passive"
+    assert "OMP_NUM_THREADS" not in variables({})
+    assert {variables({"THREADS": "3"})[name] for name in threads.COUNTS} == {"3"}
+    assert {plan.environment()[name] for name in threads.COUNTS} == {"1"}
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # whoever knows better
+    assert variables({})["OMP_WAIT_POLICY"] == "active"
 
 
 def test_a_read_only_checkout_is_refused(monkeypatch):

@@ -76,13 +76,15 @@ def test_the_record_names_the_device_that_the_notebook_chose(tmp_path):
     assert nbformat.read(target, 4).metadata["run"]["device"] == "cuda"
 
 
-def test_make_jobs_share_the_cores(tmp_path):
+def test_make_jobs_share_the_cores(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     path, target = (
-        write(tmp_path / "11_threads.ipynb", "import os\nprint(os.environ['OMP_NUM_THREADS'])"),
+        write(tmp_path / "11_threads.ipynb", "import os\nprint(os.environ['OMP_WAIT_POLICY'])"),
         tmp_path / "t.ipynb",
     )
     execute(path, target, COURSE_SHARE=str(os.cpu_count()), OMP_NUM_THREADS="")
     shared = nbformat.read(target, 4)
+    assert shared.cells[-1].outputs[0].text == "passive\n"
     execute(path, target, THREADS="7")
     asked = nbformat.read(target, 4)
     assert shared.metadata["run"]["threads"] == 1
@@ -118,6 +120,19 @@ def test_a_failing_cell_is_reported_and_leaves_no_result(tmp_path, source, messa
     run = nbformat.read(target.with_suffix(".failed.ipynb"), 4).metadata["run"]
     assert run["status"] == "failed"
     assert message in run["message"]
+
+
+def test_what_ran_before_a_kernel_died_is_kept_and_nothing_older(tmp_path):
+    path = write(tmp_path / "11_bad.ipynb", "print('before')", "import os; os._exit(3)", "1 + 1")
+    book = nbformat.read(path, 4)
+    for cell in book.cells:
+        cell.outputs = [nbformat.v4.new_output("stream", text="of another day")]
+    nbformat.write(book, path)
+    target = tmp_path / "build" / "11_bad.ipynb"
+    execute(path, target)
+    left = nbformat.read(target.with_suffix(".failed.ipynb"), 4)
+    assert [cell.id for cell in left.cells] == [cell.id for cell in book.cells]
+    assert [[output.text for output in cell.outputs] for cell in left.cells] == [[], ["before\n"], [], []]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="TMPDIR means nothing there")
