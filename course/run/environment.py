@@ -23,6 +23,8 @@ FOLDER = ROOT / ".venv"
 # what an installation from the lock fetches and takes on disk, in GB, on Linux: with PyTorch's CUDA build as
 # the index gives it (measured), and with its CPU build (the same without the packages that only CUDA needs)
 SIZES = {"": (3.3, 6.8), "cpu": (0.6, 2.0)}
+# what is installed and the course never imports, a third of all: compiled by whoever imports it
+NOT_COMPILED = r"site-packages.*[/\\](tests?|testing|_inductor|networkx|fontTools|setuptools)[/\\]"
 # packages that only the CUDA build of PyTorch needs
 CUDA = re.compile(r"^(nvidia-|triton|cuda-)")
 
@@ -47,9 +49,13 @@ def works(folder=FOLDER):
 
 def missing(folder=FOLDER):
     """The packages of the course that are gone from an environment, whatever its stamp says."""
-    places = [*map(str, folder.glob("lib/python3*/site-packages")), str(folder / "Lib" / "site-packages")]
-    look = importlib.metadata.Distribution.discover
-    return [name for name in direct_dependencies() if not any(look(name=name, path=places))]
+    look, paths = importlib.metadata.Distribution.discover, [str(path) for path in packages(folder)]
+    return [name for name in direct_dependencies() if not any(look(name=name, path=paths))]
+
+
+def packages(folder):
+    """The folders of an environment that hold its packages: one, on every system."""
+    return [*folder.glob("lib/python3*/site-packages"), *folder.glob("Lib/site-packages")]
 
 
 def complete_here():
@@ -156,18 +162,22 @@ def announce(torch, folder):
 
 
 def uv_of(folder, sound):
-    """The path of uv, with an environment in `folder`: uv of this machine, else one that pip puts there."""
+    """The path of uv, with an environment in `folder`: uv of this machine, else one that pip puts there.
+
+    The pip of the Python that runs this does it; where that has none (Debian), the environment gets one of
+    its own, which takes eight seconds.
+    """
     uv = shutil.which("uv")
     if not sound:
-        make(folder, pip=not uv)
+        make(folder, pip=False)
     own = python(folder).parent / ("uv.exe" if os.name == "nt" else "uv")
     if uv or own.exists():
         return uv or own
-    pip = [python(folder), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "uv"]
-    if subprocess.run(pip).returncode:
-        # made without pip, or half way: once more from the start
+    install_uv = ["install", "--disable-pip-version-check", "--quiet", "uv"]
+    from_outside = [sys.executable, "-m", "pip", "--python", python(folder), *install_uv]
+    if subprocess.run(from_outside, capture_output=True).returncode or not own.exists():
         make(folder, pip=True)
-        run(*pip)
+        run(python(folder), "-m", "pip", *install_uv)
     return own
 
 
@@ -187,10 +197,11 @@ def make(folder, pip):
 def install(uv, torch, folder):
     """Bring the environment to the locked versions, and `helpers` into it.
 
-    Compiled once here: forty kernels that each compile torch and shap would cost minutes.
+    Compiled once here, but for what is never imported: forty kernels that each compile torch and shap would
+    cost minutes.
     """
     surroundings = {**os.environ, "VIRTUAL_ENV": str(folder.resolve())}
-    base = [uv, "pip", "install", "--compile-bytecode", "--python", python(folder)]
+    base = [uv, "pip", "install", "--python", python(folder)]
     with tempfile.TemporaryDirectory() as scratch:
         lock = LOCK
         if torch == "cpu":
@@ -201,6 +212,8 @@ def install(uv, torch, folder):
         # `install` instead of `sync` keeps the uv that pip put there
         run(*base, "--requirement", lock, env=surroundings, cwd=ROOT)
     run(*base, "--no-deps", "--editable", ROOT, env=surroundings)
+    for place in packages(folder):  # -qq: some packages ship files that are no Python
+        subprocess.run([python(folder), "-m", "compileall", "-qq", "-j", "0", "-x", NOT_COMPILED, place])
 
 
 def run(*command, **options):
