@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from helpers import files, sources
+from helpers.reading import read_table
 from helpers.sources import SPLITS
-from helpers.tables import read_table
 
 SPENDINGS = ["Fresh", "Milk", "Grocery", "Frozen", "Detergents_Paper", "Delicassen"]
 CODES = {"Channel": ["Horeca", "Retail"], "Region": ["Lisbon", "Oporto", "Other"]}  # codes 1, 2, 3
