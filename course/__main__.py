@@ -15,7 +15,7 @@ SOURCE = ROOT / "build" / "source"
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from course import threads  # noqa: E402
+from course import machine  # noqa: E402
 from course.commands import COMMANDS, DATA  # noqa: E402
 from course.run import environment  # noqa: E402
 from course.run.parameters import Refused, check_checkout, parse  # noqa: E402
@@ -43,14 +43,14 @@ def variables(parameters):
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     names = ("DATA", "DEVICE", "THREADS", "COURSE_REPOSITORY", "COURSE_HUB")
     chosen = {name: parameters[name] for name in names if parameters.get(name)}
-    chosen |= threads.settings(chosen["THREADS"]) if "THREADS" in chosen else {}
+    chosen |= machine.settings(chosen["THREADS"]) if "THREADS" in chosen else {}
     # whoever types a command in a notebook's cell watches the command, not what its kernels do
     given = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
     # a terminal without a sign for "correct" shows a question mark before the word, and nothing ends for that
     encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     told = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": f"{encoding}:replace"}
     told["PYTHONUTF8"] = "1"  # Windows: files are UTF-8 for every library that a command uses
-    return {"DATA": "auto", **threads.WAITING, **given, **chosen, **told}
+    return {"DATA": "auto", **machine.EVERYWHERE, **given, **chosen, **told}
 
 
 def main(arguments):

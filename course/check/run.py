@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-from course import threads
+from course import machine
 from course.check import comparison
 from course.check.recorded import recorded_runs
 from course.commands import NBVAL
@@ -56,7 +56,7 @@ def main():
     if arguments.tests:
         command.append("tests")
     shutil.rmtree(CHECKED, ignore_errors=True)
-    environment |= threads.settings(1) if several else {}  # many processes at once, one core each
+    environment |= machine.settings(1) if several else {}  # many processes at once, one core each
     code = subprocess.run(command, cwd=ROOT, env=environment).returncode
     if code and CHECKED.exists():  # notebooks that gave something else than what is stored
         found = sorted(path.relative_to(CHECKED) for path in CHECKED.rglob("*.ipynb"))

@@ -20,12 +20,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from course import threads
+from course import machine
 
 # One notebook alone gets all cores; several at once share them. Set before NumPy or torch are imported.
 SHARE = max(1, (os.cpu_count() or 1) // int(os.environ.get("COURSE_SHARE") or 1))
 THREADS = os.environ.get("THREADS") or os.environ.get("OMP_NUM_THREADS") or str(SHARE)
-for variable, value in threads.settings(THREADS).items():
+for variable, value in machine.settings(THREADS).items():
     os.environ.setdefault(variable, value)
 
 FALLEN_BACK = "SAMPLE, not the real data"  # what helpers.files warns with

@@ -2,7 +2,7 @@
 
 Each exercise's reference goes through ten disguises and has to keep all points; then answers without content
 take its place and have to earn none, and guesses, which may pass no hidden check. In one run each exercise of
-the course gets one disguise and one empty answer, other ones each week (tests.turns).
+a third of the lessons gets one disguise and one empty answer, other ones each week (tests.turns).
 """
 
 import json
@@ -18,10 +18,10 @@ from course.grade import plan, slicing, submission
 from course.grade.conform import conform
 from course.learn import judge
 from course.notebooks import find_checked, lessons
-from tests.turns import each_in_turn
+from tests.turns import each_in_turn, share
 
 LIMITS = {"seconds": 60, "run_seconds": 900}
-each_lesson = pytest.mark.parametrize("number", [path.name[:2] for path in lessons()])
+each_lesson = pytest.mark.parametrize("number", share([path.name[:2] for path in lessons()], 3))
 EACH = """
 def _each(value, change):
     if isinstance(value, (dict, set, slice)):  # has no other form

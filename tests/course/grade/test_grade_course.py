@@ -13,6 +13,7 @@ from course import contract
 from course.grade import slicing, submission
 from course.notebooks import NOTEBOOKS, find_checked, lessons
 from tests.course.grade.wrong import rounds, wrong_answers
+from tests.turns import share
 
 LIMITS = {"seconds": 120, "run_seconds": 900}
 NUMBERS = [path.name[:2] for path in lessons()]
@@ -70,7 +71,7 @@ def test_every_exercise_has_two_wrong_answers(number):
         assert known.count(exercise.id) >= 2, f"{exercise.id}: add to wrong_answers/{number}.txt"
 
 
-@each_lesson
+@pytest.mark.parametrize("number", share(NUMBERS, 3))
 def test_wrong_answers_earn_what_they_deserve(number):
     for chosen in rounds(number):
         rows = grade(number, {answer.exercise: answer.source for answer in chosen})

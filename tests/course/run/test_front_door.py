@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course import contract, threads
+from course import contract, machine
 from course.__main__ import variables
 from course.check import rules
 from course.commands import COMMANDS
@@ -91,13 +91,14 @@ def test_a_terminal_without_the_signs_shows_the_words(encoding, printed, monkeyp
     assert done.stdout.strip() == printed
 
 
-def test_threads_that_wait_sleep_in_all_that_is_started(monkeypatch):
-    for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
+def test_how_libraries_use_the_machine_is_the_same_in_all_that_is_started(monkeypatch):
+    for name in (*machine.EVERYWHERE, "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    assert variables({})["OMP_WAIT_POLICY"] == plan.environment()["OMP_WAIT_POLICY"] == "passive"
+    for name, value in {"OMP_WAIT_POLICY": "passive", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}.items():
+        assert variables({})[name] == plan.environment()[name] == value
     assert "OMP_NUM_THREADS" not in variables({})
-    assert {variables({"THREADS": "3"})[name] for name in threads.COUNTS} == {"3"}
-    assert {plan.environment()[name] for name in threads.COUNTS} == {"1"}
+    assert {variables({"THREADS": "3"})[name] for name in machine.COUNTS} == {"3"}
+    assert {plan.environment()[name] for name in machine.COUNTS} == {"1"}
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # whoever knows better
     assert variables({})["OMP_WAIT_POLICY"] == "active"
 
