@@ -20,8 +20,8 @@ import nbformat
 
 from course.check.compare import PICTURE, agree, last_unit, rules_of, split_numbers
 from course.contract import tags
-from course.notebooks import BUILD, ROOT, all_notebooks, data_sets, find
 from course.machine import settings
+from course.notebooks import BUILD, ROOT, all_notebooks, data_sets, find
 from helpers import sources
 
 KEPT = BUILD / "drift"

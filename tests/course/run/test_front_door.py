@@ -13,11 +13,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course import contract, machine
+from course import contract
 from course.__main__ import variables
 from course.check import rules
 from course.commands import COMMANDS
-from course.grade import plan
 from course.notebooks import ROOT
 from course.run import environment, new, parameters
 from course.run.parameters import Refused, parse
@@ -89,18 +88,6 @@ def test_a_terminal_without_the_signs_shows_the_words(encoding, printed, monkeyp
     command = [sys.executable, "-c", "print('\u2714 correct')"]
     done = subprocess.run(command, env=variables({}), capture_output=True, check=True)
     assert done.stdout.strip() == printed
-
-
-def test_how_libraries_use_the_machine_is_the_same_in_all_that_is_started(monkeypatch):
-    for name in (*machine.EVERYWHERE, "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {"OMP_WAIT_POLICY": "passive", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}.items():
-        assert variables({})[name] == plan.environment()[name] == value
-    assert "OMP_NUM_THREADS" not in variables({})
-    assert {variables({"THREADS": "3"})[name] for name in machine.COUNTS} == {"3"}
-    assert {plan.environment()[name] for name in machine.COUNTS} == {"1"}
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # whoever knows better
-    assert variables({})["OMP_WAIT_POLICY"] == "active"
 
 
 def test_a_read_only_checkout_is_refused(monkeypatch):
@@ -248,39 +235,6 @@ def test_a_python_without_venv_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(environment.NotPossible, match="apt install python3-venv"):
         environment.make(tmp_path / "venv", pip=True)
-
-
-@pytest.mark.parametrize("outside", [True, False])
-def test_uv_comes_by_the_pip_that_is_there(outside, tmp_path, monkeypatch):
-    said, own = [], environment.python(tmp_path).parent / "uv"
-
-    def fake(command, **_):
-        said.append([str(part) for part in command])
-        good = outside or "--python" not in said[-1]
-        if good and "install" in said[-1]:
-            own.parent.mkdir(exist_ok=True)
-            own.touch()
-        return subprocess.CompletedProcess(command, int(not good), "", "No module named pip")
-
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(subprocess, "run", fake)
-    assert environment.uv_of(tmp_path, sound=False) == own
-    made = ["--without-pip" not in command for command in said if "venv" in command]
-    assert made == ([False] if outside else [False, True])
-
-
-def test_what_the_course_imports_is_compiled_when_the_environment_is_made(tmp_path, monkeypatch):
-    place = tmp_path / "tests" / ".venv" / "lib" / "python3.11" / "site-packages"  # a checkout in tests/
-    for name in ("numpy/core.py", "numpy/tests/test_core.py", "networkx/graph.py", "templates/broken.py"):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_text("{{ no Python }}" if "broken" in name else "x = 1\n")
-    monkeypatch.setattr(environment, "run", lambda *_, **__: None)
-    monkeypatch.setattr(environment, "python", lambda folder: Path(sys.executable))
-    environment.install("uv", "", tmp_path / "tests" / ".venv")
-    assert [path.parent.parent.name for path in place.rglob("*.pyc")] == ["numpy"]
-    loaded = [str(module.__file__) for module in sys.modules.values() if getattr(module, "__file__", None)]
-    left_out = [path for path in loaded if re.search(environment.NOT_COMPILED, path)]
-    assert len(left_out) < len(loaded) / 50, left_out
 
 
 def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path, monkeypatch):
