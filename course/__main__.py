@@ -43,7 +43,8 @@ def variables(parameters):
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     names = ("DATA", "DEVICE", "THREADS", "COURSE_REPOSITORY", "COURSE_HUB")
     chosen = {name: parameters[name] for name in names if parameters.get(name)}
-    chosen |= machine.settings(chosen["THREADS"]) if "THREADS" in chosen else {}
+    threads = chosen.get("THREADS") or os.environ.get("THREADS")
+    chosen |= machine.counts(threads) if threads else {}
     # whoever types a command in a notebook's cell watches the command, not what its kernels do
     given = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
     # a terminal without a sign for "correct" shows a question mark before the word, and nothing ends for that

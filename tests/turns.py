@@ -11,10 +11,13 @@ ALL = os.environ.get("TURNS") == "all"
 WEEK = date.today().isocalendar().week
 
 
-def share(items, of):
-    """Every `of`-th item, beginning with another one each week; all of them with TURNS=all."""
+def share(items, of, later=0):
+    """Every `of`-th item, beginning with another one each week; all of them with TURNS=all.
+
+    later: weeks after the shares of others, so that not all checks of a lesson fall into the same week.
+    """
     items = list(items)
-    return items if ALL else items[WEEK % of :: of]
+    return items if ALL else items[(WEEK - later) % of :: of]
 
 
 def each_in_turn(rows, kinds):

@@ -20,7 +20,7 @@ import nbformat
 
 from course.check.compare import PICTURE, agree, last_unit, rules_of, split_numbers
 from course.contract import tags
-from course.machine import settings
+from course.machine import counts
 from course.notebooks import BUILD, ROOT, all_notebooks, data_sets, find
 from helpers import sources
 
@@ -82,7 +82,7 @@ def executed(path, setting, threads, parameters=()):
     """
     target = KEPT / f"{setting}-{threads}" / f"{path.stem}-{fingerprint(path)}.ipynb"
     if not target.exists():
-        chosen = {**settings(threads), "THREADS": str(threads)}
+        chosen = {**counts(threads), "THREADS": str(threads)}
         command = [sys.executable, "-m", "course.run.execute", str(path), str(target), *parameters]
         result = under(setting, command, **chosen)
         if result.returncode:

@@ -42,9 +42,9 @@ def main():
     arguments = parser.parse_args()
     command, several = [sys.executable, "-m", "pytest", "-v" if arguments.verbose else "-q"], arguments.tests
     if several:
-        workers = max(arguments.jobs, os.cpu_count() or 1)
+        workers = max(arguments.jobs, machine.cores())
         command += ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
-    environment = {**os.environ, "COURSE_CHECKED": str(CHECKED)}
+    environment = {**machine.EVERYWHERE, **os.environ, "COURSE_CHECKED": str(CHECKED)}
     if arguments.notebooks is not None:
         paths = notebooks(arguments.notebooks, arguments.jobs)
         command += [*NBVAL, *(str(path.relative_to(ROOT)) for path in paths)]
@@ -56,7 +56,7 @@ def main():
     if arguments.tests:
         command.append("tests")
     shutil.rmtree(CHECKED, ignore_errors=True)
-    environment |= machine.settings(1) if several else {}  # many processes at once, one core each
+    environment |= machine.counts(1) if several else {}  # many processes at once, one core each
     code = subprocess.run(command, cwd=ROOT, env=environment).returncode
     if code and CHECKED.exists():  # notebooks that gave something else than what is stored
         found = sorted(path.relative_to(CHECKED) for path in CHECKED.rglob("*.ipynb"))

@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import math
-import os
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ import nbformat
 import psutil
 from tqdm.auto import tqdm
 
-from course import contract
+from course import contract, machine
 from course.grade import collect, exchange, gradebook, plan, reading, report, sandbox, submission
 from course.notebooks import BUILD, ROOT, all_checked, lessons
 
@@ -307,7 +306,7 @@ def arguments():
     parser.add_argument("--reports", type=Path, default=REPORTS)
     parser.add_argument("--notebooks", nargs="*", default=[], help="grade only these, such as 12 22")
     parser.add_argument("--exercises", nargs="*", default=[], help="grade only these again, such as 12.3")
-    parser.add_argument("-j", "--jobs", type=int, default=max(1, os.cpu_count() or 1))
+    parser.add_argument("-j", "--jobs", type=int, default=machine.cores())
     parser.add_argument("--scheduler", help="address of a Dask scheduler, such as tcp://host:8786")
     parser.add_argument("--roster", type=exchange.read, help="the platform's own table of the class, a CSV")
     parser.add_argument("--column", default="", help="Canvas's assignment, such as 'Week 2 (4711)'")

@@ -22,8 +22,8 @@ from course.notebooks import ROOT
 
 UNSEEN = ("NameError", "AttributeError", "KeyError")  # of a name that no analysis sees: eval("np"), say
 WORD = re.compile(r"\w+")
-# Python's own memory in huge pages too: a fork copies the table of all pages, and takes half the time
-ONE_MEMORY = {"PYTHONMALLOC": "malloc"}
+# a fork copies the table of all pages: with huge ones, where the system has them, it takes half the time
+HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 @functools.lru_cache(maxsize=64)
@@ -207,8 +207,9 @@ def environment():
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "DATA", "TZ") if name in os.environ}
     return {
         **kept,
-        **machine.settings(1),
-        **ONE_MEMORY,
+        **machine.EVERYWHERE,
+        **machine.counts(1),
+        **HUGE_PAGES,
         "HOME": "/tmp",
         "MPLCONFIGDIR": "/tmp/matplotlib",
         "IPYTHONDIR": "/tmp/ipython",

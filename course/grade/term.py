@@ -13,6 +13,7 @@ import sys
 
 import nbformat
 
+from course import machine
 from course.grade import batch, release, report, synthetic
 from course.notebooks import BUILD, find_checked
 
@@ -33,7 +34,7 @@ def hand_in(folder, files):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-j", "--jobs", type=int, default=max(1, os.cpu_count() or 1))
+    parser.add_argument("-j", "--jobs", type=int, default=machine.cores())
     parser.add_argument("--notebook", default="12")
     arguments = parser.parse_args()
     path = find_checked(arguments.notebook)

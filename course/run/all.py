@@ -23,7 +23,7 @@ from course.notebooks import BUILD, ROOT, SOURCE, all_notebooks, executed_copy, 
 from course.run import summary
 
 DIGESTS = BUILD / "digests.json"
-MACHINERY = ("requirements.lock", "course/run/execute.py")
+MACHINERY = ("requirements.lock", "course/run/execute.py", "course/machine.py")
 LOCK = threading.Lock()
 
 

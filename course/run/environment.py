@@ -23,8 +23,9 @@ FOLDER = ROOT / ".venv"
 # what an installation from the lock fetches and takes on disk, in GB, on Linux: with PyTorch's CUDA build as
 # the index gives it (measured), and with its CPU build (the same without the packages that only CUDA needs)
 SIZES = {"": (3.3, 6.8), "cpu": (0.6, 2.0)}
-# what is installed and the course never imports, a third of all: compiled by whoever imports it
-NOT_COMPILED = r"site-packages.*[/\\](tests?|testing|_inductor|networkx|fontTools|setuptools)[/\\]"
+# what no kernel imports, two fifths of all: compiled by the one process that does
+LATER = "tests?|dask|debugpy|docutils|jedi|networkx|playwright|prompt_toolkit|setuptools|sphinx|sqlalchemy"
+NOT_COMPILED = rf".*[/\\]({LATER})[/\\]"
 # packages that only the CUDA build of PyTorch needs
 CUDA = re.compile(r"^(nvidia-|triton|cuda-)")
 
@@ -164,8 +165,8 @@ def announce(torch, folder):
 def uv_of(folder, sound):
     """The path of uv, with an environment in `folder`: uv of this machine, else one that pip puts there.
 
-    The pip of the Python that runs this does it; where that has none (Debian), the environment gets one of
-    its own, which takes eight seconds.
+    The pip of the Python that runs this does it, or the environment's own; where there is neither (Debian),
+    the environment gets one, which takes eight seconds.
     """
     uv = shutil.which("uv")
     if not sound:
@@ -174,10 +175,14 @@ def uv_of(folder, sound):
     if uv or own.exists():
         return uv or own
     install_uv = ["install", "--disable-pip-version-check", "--quiet", "uv"]
-    from_outside = [sys.executable, "-m", "pip", "--python", python(folder), *install_uv]
-    if subprocess.run(from_outside, capture_output=True).returncode or not own.exists():
+    for pip in ([sys.executable, "-m", "pip", "--python", python(folder)], [python(folder), "-m", "pip"]):
+        if not subprocess.run([*pip, *install_uv], capture_output=True).returncode and own.exists():
+            return own
+    if sound:  # it is somebody's, with packages: nothing is taken away
+        run(python(folder), "-m", "ensurepip")
+    else:
         make(folder, pip=True)
-        run(python(folder), "-m", "pip", *install_uv)
+    run(python(folder), "-m", "pip", *install_uv)
     return own
 
 
@@ -197,8 +202,8 @@ def make(folder, pip):
 def install(uv, torch, folder):
     """Bring the environment to the locked versions, and `helpers` into it.
 
-    Compiled once here, but for what is never imported: forty kernels that each compile torch and shap would
-    cost minutes.
+    What kernels import is compiled once here: forty of them that each compile torch and shap would cost
+    minutes.
     """
     surroundings = {**os.environ, "VIRTUAL_ENV": str(folder.resolve())}
     base = [uv, "pip", "install", "--python", python(folder)]
@@ -212,8 +217,10 @@ def install(uv, torch, folder):
         # `install` instead of `sync` keeps the uv that pip put there
         run(*base, "--requirement", lock, env=surroundings, cwd=ROOT)
     run(*base, "--no-deps", "--editable", ROOT, env=surroundings)
-    for place in packages(folder):  # -qq: some packages ship files that are no Python
-        subprocess.run([python(folder), "-m", "compileall", "-qq", "-j", "0", "-x", NOT_COMPILED, place])
+    for place in packages(folder):
+        left_out = re.escape(str(place)) + NOT_COMPILED
+        # -qq: some packages ship files that are no Python
+        subprocess.run([python(folder), "-m", "compileall", "-qq", "-j", "0", "-x", left_out, place])
 
 
 def run(*command, **options):

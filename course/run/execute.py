@@ -23,10 +23,11 @@ from pathlib import Path
 from course import machine
 
 # One notebook alone gets all cores; several at once share them. Set before NumPy or torch are imported.
-SHARE = max(1, (os.cpu_count() or 1) // int(os.environ.get("COURSE_SHARE") or 1))
-THREADS = os.environ.get("THREADS") or os.environ.get("OMP_NUM_THREADS") or str(SHARE)
-for variable, value in machine.settings(THREADS).items():
-    os.environ.setdefault(variable, value)
+SHARE = max(1, machine.cores() // int(os.environ.get("COURSE_SHARE") or 1))
+ASKED = os.environ.get("THREADS") or os.environ.get("OMP_NUM_THREADS") or ""  # OpenMP knows "4,2" as well
+THREADS = int(ASKED.partition(",")[0]) if ASKED.partition(",")[0].isdigit() else SHARE
+for variable, value in {**machine.EVERYWHERE, **machine.counts(THREADS)}.items():
+    os.environ[variable] = os.environ.get(variable) or value
 
 FALLEN_BACK = "SAMPLE, not the real data"  # what helpers.files warns with
 
@@ -56,7 +57,8 @@ def typed(text):
 
 def execute(path, target, parameters, sockets=None):
     """Run the notebook, write it to target with a `run` record and return (notebook, record)."""
-    begin, message, begun = time.monotonic(), "", []
+    begin, message, started = time.monotonic(), "", []
+    target.unlink(missing_ok=True)
     with used_device(target.with_suffix(".device")) as device:
         try:
             papermill.execute_notebook(
@@ -67,15 +69,15 @@ def execute(path, target, parameters, sockets=None):
                 progress_bar=False,
                 kernel_name="python3",
                 config=kernel_config(sockets),
-                on_cell_start=lambda cell, cell_index: begun.append(cell),
+                on_notebook_start=lambda notebook: started.append(notebook),  # with its outputs, as they come
                 request_save_on_cell_execute=False,  # each cell would write the whole notebook twice
                 shutdown_kernel="immediate",  # a kernel takes two seconds to take its libraries down
             )
         except PapermillExecutionError as error:
             message = f"cell {error.exec_count}: {error.ename}: {error.evalue}".splitlines()[0]
         except Exception as error:  # a dead kernel, a notebook that cannot be read
-            message = f"{type(error).__name__}: {error}".splitlines()[0] + in_cell(begun)
-    notebook = clean(nbformat.read(target, 4) if target.exists() else so_far(path, begun))
+            message = f"{type(error).__name__}: {error}".splitlines()[0] + in_cell(*started)
+    notebook = clean(nbformat.read(target, 4) if target.exists() else (*started, empty(path))[0])
     message = message or incomplete(notebook)
     fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     chosen = {data_set: sources.mode(data_set) for data_set in data_sets(path)}
@@ -85,7 +87,7 @@ def execute(path, target, parameters, sockets=None):
         "message": message,
         "seconds": round(time.monotonic() - begin, 1),
         "peak_memory_mb": peak_memory_mb(),
-        "threads": int(THREADS),
+        "threads": THREADS,
         "device": device["name"],
         "data": "sample" if sample else printed(notebook, "data source") or "unknown",
         "data_sets": chosen,
@@ -115,25 +117,24 @@ def sockets_folder():
     return tempfile.TemporaryDirectory(prefix="k", dir=short)
 
 
-def in_cell(begun):
-    """Where a run without a report of its own ended: the last code among the cells that it began, else "".
+def in_cell(notebook=None):
+    """Where a run without a report of its own ended: the last cell that papermill started, else "".
 
     A cell's execution_count does not tell: a kernel that dies may or may not have sent it before.
     """
-    for number, cell in reversed(list(enumerate(begun))):
-        if cell.cell_type == "code" and cell.source.strip():
+    for number, cell in reversed(list(enumerate(notebook.cells if notebook else []))):
+        begun = cell.metadata.get("papermill", {}).get("start_time")
+        if cell.cell_type == "code" and cell.source.strip() and begun:
             return f" in cell {number}: {cell.source.strip().splitlines()[0]}"
     return ""
 
 
-def so_far(path, begun):
-    """The notebook as a run left it that papermill has not written: the cells begun, the others empty."""
-    notebook, names = nbformat.read(path, 4), {cell.id for cell in begun}
-    rest = [cell for cell in notebook.cells if cell.id not in names]
-    for cell in rest:
+def empty(path):
+    """The notebook without outputs, as it is where no kernel ever started."""
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    notebook.cells = begun + rest
     return notebook
 
 

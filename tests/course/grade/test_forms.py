@@ -6,6 +6,7 @@ a third of the lessons gets one disguise and one empty answer, other ones each w
 """
 
 import json
+import math
 
 import nbformat
 import numpy as np
@@ -65,6 +66,11 @@ NOTHING = {
     "empty_table": "__import__('pandas').DataFrame()",
 }
 GUESSES = {"zero": "0.0", "first_argument": "args[0] if args else 0"}  # may be what a visible check shows
+
+
+def test_in_time_each_lesson_meets_each_kind():
+    """A third of the lessons each week, and one of the kinds: no common divisor keeps them apart."""
+    assert math.gcd(len(DISGUISES), 3) == math.gcd(len(NOTHING | GUESSES), 3) == 1
 
 
 def hand_ins(number, kinds, change):

@@ -22,7 +22,7 @@ from tests.turns import share
 WITH_EXERCISES = [path for path in all_notebooks() if contract.exercises(nbformat.read(path, 4))]
 
 
-@pytest.mark.parametrize("path", share(WITH_EXERCISES, 3), ids=lambda path: path.name[:2])
+@pytest.mark.parametrize("path", share(WITH_EXERCISES, 3, later=1), ids=lambda path: path.name[:2])
 def test_every_solution_is_correct(path, monkeypatch, plain_shell):
     """Of the lesson, what its checks need; the answers stand in the order of the lesson."""
     monkeypatch.setattr(history, "RAN", [])

@@ -128,11 +128,15 @@ def test_what_ran_before_a_kernel_died_is_kept_and_nothing_older(tmp_path):
     for cell in book.cells:
         cell.outputs = [nbformat.v4.new_output("stream", text="of another day")]
     nbformat.write(book, path)
-    target = tmp_path / "build" / "11_bad.ipynb"
-    execute(path, target)
-    left = nbformat.read(target.with_suffix(".failed.ipynb"), 4)
-    assert [cell.id for cell in left.cells] == [cell.id for cell in book.cells]
-    assert [[output.text for output in cell.outputs] for cell in left.cells] == [[], ["before\n"], [], []]
+    target = tmp_path / "older.ipynb"
+    nbformat.write(book, target)
+    left, record = in_this_process(path, target, {"SIZE": 5})
+    assert "Kernel died in cell 3: import os" in record["message"]
+    assert nbformat.read(target, 4) == left
+    assert [cell.source for cell in left.cells][1:] == ["# Parameters\nSIZE = 5\n", *(
+        cell.source for cell in book.cells[1:])]  # fmt: skip
+    printed = [[output.text for output in cell.outputs] for cell in left.cells]
+    assert printed == [[], [], ["before\n"], [], []]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="TMPDIR means nothing there")
