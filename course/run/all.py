@@ -17,9 +17,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import nbformat
-
-from course.notebooks import BUILD, ROOT, SOURCE, all_notebooks, executed_copy, find
+from course.notebooks import BUILD, ROOT, SOURCE, all_notebooks, executed_copy, find, unchecked
 from course.run import summary
 
 DIGESTS = BUILD / "digests.json"
@@ -29,7 +27,7 @@ LOCK = threading.Lock()
 
 def digest(path, parameters):
     """A digest of everything that a notebook's result depends on."""
-    code = [cell.source for cell in nbformat.read(path, 4).cells]
+    code = ["".join(cell["source"]) for cell in unchecked(path)["cells"]]
     files = [*sorted((ROOT / "helpers").glob("*.py")), *(ROOT / name for name in MACHINERY)]
     source = SOURCE.read_text(encoding="utf-8") if SOURCE.exists() else ""
     settings = [*parameters, os.environ.get("DEVICE", ""), source]
@@ -107,7 +105,7 @@ def stop(process):
 
 
 def budget(path):
-    return nbformat.read(path, 4).metadata.get("budget", {}).get("seconds", 60)
+    return unchecked(path)["metadata"].get("budget", {}).get("seconds", 60)
 
 
 def main():

@@ -10,9 +10,7 @@ import json
 import re
 import sys
 
-import nbformat
-
-from course.notebooks import BUILD, DECISIONS, ROOT, all_notebooks, executed_copy
+from course.notebooks import BUILD, DECISIONS, ROOT, all_notebooks, executed_copy, unchecked
 
 COLUMNS = ["notebook", "status", "seconds", "budget_s", "peak_memory_mb", "device", "data", "message"]
 
@@ -20,11 +18,11 @@ COLUMNS = ["notebook", "status", "seconds", "budget_s", "peak_memory_mb", "devic
 def row(path):
     """One notebook's run as a dict of COLUMNS; a failed run counts only where it is the newer one."""
     target = executed_copy(path)
-    budget = nbformat.read(path, 4).metadata.get("budget", {})
+    budget = unchecked(path)["metadata"].get("budget", {})
     runs = [file for file in (target, target.with_suffix(".failed.ipynb")) if file.exists()]
     record = {"status": "not executed", "message": ""}
     if runs:
-        record = nbformat.read(max(runs, key=lambda file: file.stat().st_mtime), 4).metadata["run"]
+        record = unchecked(max(runs, key=lambda file: file.stat().st_mtime))["metadata"]["run"]
     over = [
         what
         for what, used, allowed in (
