@@ -4,7 +4,7 @@ from time import perf_counter
 
 import numpy as np
 from sklearn.ensemble import IsolationForest
-from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbors
 
 from helpers.anomalies import feature_relevance, log_offset, shapley_values, softmin_scores
 from helpers.datasets import SPENDINGS, load_wholesale
@@ -16,6 +16,10 @@ METHODS = {  # name -> (function of X, largest n at which it takes seconds)
     "softmin scores, float32": (lambda X: softmin_scores(X, GAMMA, precision="float32"), 1e6),
     "feature relevance, sums to the scores": (lambda X: feature_relevance(X, GAMMA), 10_000),
     "exact Shapley values, sum to the scores": (lambda X: shapley_values(X, GAMMA), 1000),
+    # the same sums, with a row counted among its own neighbours
+    "scikit-learn kernel density": (
+        lambda X: KernelDensity(bandwidth=(2 * GAMMA) ** -0.5, rtol=1e-4).fit(X).score_samples(X), 10_000
+    ),
     "scikit-learn kNN, k = 5": (lambda X: NearestNeighbors(n_neighbors=5).fit(X).kneighbors(), 1e6),
     LOF: (lambda X: LocalOutlierFactor(n_neighbors=20).fit(X), 1e6),
     "scikit-learn isolation forest": (lambda X: IsolationForest(random_state=0).fit(X).score_samples(X), 1e6),

@@ -1,4 +1,4 @@
-"""Softmin scores of many rows by blocks: on the cores of one machine, on its GPU, or on a Dask cluster."""
+"""Softmin scores of many rows by tasks: on the cores of one machine, on its GPU, or on a Dask cluster."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +7,10 @@ import numpy as np
 
 from helpers.softmin import nearest_distances, softmin_rows
 
-TASK_ROWS = 4096  # rows in one task
-BLOCK_COLUMNS = 2048  # 128 rows x 2048 columns of float32 are 1 MiB: one block stays in the cache of a core
+SIDE = 4096  # rows, and columns, of one tile of the matrix of distances
+BLOCK_ROWS = 128  # rows of a tile at once on a CPU: 2 MiB of float32
 LARGEST_ERROR = 1e-4  # of a score in float32; rows that could exceed it are done in float64
+SMALLEST = -64  # log2 of a row's largest weight: float32 ends at -126, and n weights add up
 
 
 def float32_error(X, nearest, gamma):
@@ -19,7 +20,7 @@ def float32_error(X, nearest, gamma):
     (|x_j| + |x_k|)^2; rounding its factors adds two more. Softmin hands an error of z on, never enlarged, and
     rows k with gamma (z_jk - min z) > log(n) + 7 weigh less than 0.001 together; the others have
     |x_k| <= |x_j| + sqrt(z_jk). exp2 and the sums are granted a relative error of 4e-6: torch promises none,
-    measured were 2e-7.
+    measured were 5e-7.
     """
     length, unit = np.linalg.norm(X, axis=1), (X.shape[1] + 4) * 2.0**-24
     near = np.minimum(length + np.sqrt(nearest + (np.log(len(X)) + 7) / gamma), length.max())
@@ -28,65 +29,122 @@ def float32_error(X, nearest, gamma):
     return weighted + 4e-6 / gamma
 
 
-def _rows_by_product(X, rows, gamma, nearest, device, precision):
-    """Scores of a list of rows of centred X: exponents by a product, shifted by the nearest distance."""
+def exponents(X, rows, columns, gamma, device, precision, shift=0.0):
+    """Yield (slice of rows, block (b, c) of gamma (shift_j - z_jk) / log 2), rows j and columns k of X.
+
+    X is centred. Each block, a product of two thin matrices, takes the memory of the one before. Numbers
+    below -120 are raised to it: their powers would be denormal, which cost time and add nothing.
+    """
     import torch  # here, so that a worker that needs NumPy alone starts fast
-    height, width = (128, BLOCK_COLUMNS) if device == "cpu" else (TASK_ROWS, 16 * BLOCK_COLUMNS)
-    scale, squares, dtype = gamma / np.log(2), (X**2).sum(axis=1), getattr(torch, precision)
-    left = np.column_stack([2 * scale * X[rows], np.ones(len(rows)), scale * (nearest - squares)[rows]])
-    right = np.vstack([X.T, -scale * squares, np.ones(len(X))])
-    left, right = (torch.as_tensor(side, dtype=dtype, device=device) for side in (left, right))
-    denormal = scale * 4 * squares.max() > 120  # numbers that small cost time and add nothing
-    buffer = torch.empty(height, width, dtype=dtype, device=device)
+
+    scale, height = gamma / np.log(2), BLOCK_ROWS if device == "cpu" else SIDE
+    squares = [(X[side] ** 2).sum(axis=1) for side in (rows, columns)]
+    left = np.column_stack([2 * scale * X[rows], np.ones(len(squares[0])), scale * (shift - squares[0])])
+    right = np.vstack([X[columns].T, -scale * squares[1], np.ones(len(squares[1]))])
+    left, right = (torch.as_tensor(side, dtype=getattr(torch, precision), device=device)
+                   for side in (left, right))
+    small = scale * sum(np.sqrt(square.max()) for square in squares) ** 2 > 120
+    buffer = torch.empty(min(height, len(left)), right.shape[1], dtype=right.dtype, device=device)
+    for top in range(0, len(left), height):
+        part = left[top:top + height]
+        block = torch.mm(part, right, out=buffer[:len(part)])
+        yield slice(top, top + len(part)), block.clamp_(min=-120) if small else block
+
+
+def tile_sums(X, gamma, device, rows, columns):
+    """Sums of the weights exp(-gamma z) of a tile, in float32: (b,) of each row, (c,) of each column.
+
+    rows, columns: slices of centred X, apart or the same; then a row does not count itself, and the sums of
+    the columns, which are those of the rows, are 0.
+    """
+    import torch
+
+    sums, across = [], torch.zeros(columns.stop - columns.start, dtype=torch.float64, device=device)
+    for part, block in exponents(X, rows, columns, gamma, device, "float32"):
+        if rows == columns:
+            block.diagonal(part.start).fill_(-torch.inf)
+        sums.append(block.exp2_().sum(dim=1))
+        if rows != columns:
+            across += torch.mm(torch.ones(1, len(block), device=device), block)[0]
+    return torch.cat(sums).double().cpu().numpy(), across.cpu().numpy()
+
+
+def scores_alone(X, nearest, gamma, device, precision, rows):
+    """Scores (b,) of some rows of centred X, each with its weights relative to that of its nearest row."""
+    import torch
+
     total = torch.zeros(len(rows), dtype=torch.float64, device=device)
-    for top in range(0, len(rows), height):
-        part, own = left[top:top + height], rows[top:top + height]
-        for start in range(0, len(X), width):
-            columns = right[:, start:start + width]
-            block = torch.mm(part, columns, out=buffer[:len(part), :columns.shape[1]])
-            if denormal:
-                block.clamp_(min=-120)
-            met = np.flatnonzero((own >= start) & (own < start + width))  # a row does not count itself
+    for columns in strips(len(X)):
+        for part, block in exponents(X, rows, columns, gamma, device, precision, nearest[rows]):
+            own = rows[part] - columns.start
+            met = np.flatnonzero((own >= 0) & (own < block.shape[1]))  # a row does not count itself
             if len(met):
-                block[met, own[met] - start] = -torch.inf
-            total[top:top + height] += block.exp2_().sum(dim=1)
+                block[met, own[met]] = -torch.inf
+            total[part] += block.exp2_().sum(dim=1)
     return nearest[rows] - (np.log(total.cpu().numpy()) - np.log(len(X) - 1)) / gamma
 
 
-def score_task(X, start, stop, gamma, squared, nearest=None, device="cpu"):
-    """Scores of the rows start to stop: float64, or float32 where the nearest distances are given."""
-    if nearest is None:
-        return softmin_rows(X, slice(start, stop), gamma, squared)
-    scores = _rows_by_product(X, np.arange(start, stop), gamma, nearest, device, "float32")
-    doubtful = np.flatnonzero(float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR)
-    if len(doubtful):
-        scores[doubtful] = _rows_by_product(X, start + doubtful, gamma, nearest, device, "float64")
-    return scores
+def strips(n):
+    """Slices of SIDE of n rows."""
+    return [slice(start, min(start + SIDE, n)) for start in range(0, n, SIDE)]
+
+
+def each(function, shared, jobs, device, scheduler):
+    """Yield function(*shared, *job) of each job: on the GPU, on threads here or on a Dask cluster."""
+    if scheduler is not None:
+        from distributed import Client
+
+        with Client(scheduler, set_as_default=False) as client:
+            there = client.scatter(shared, broadcast=True)  # on every worker, so that one may be lost
+            waiting = [client.submit(function, *there, *job, pure=False) for job in jobs][::-1]
+            while waiting:
+                yield waiting.pop().result()
+    elif device != "cpu":
+        yield from (function(*shared, *job) for job in jobs)
+    else:
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # one block, one core: the threads below share the tasks
+        try:
+            with ThreadPoolExecutor(min(threads, os.cpu_count()), initializer=torch.set_num_threads,
+                                    initargs=(1,)) as pool:
+                yield from pool.map(lambda job: function(*shared, *job), jobs)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def scores_by_pairs(X, gamma, device, scheduler):
+    """Scores (n,) of centred X: each pair of rows is met once, and its weight counts for both.
+
+    In float32; infinite where all weights of a row vanish.
+    """
+    some, total = strips(len(X)), np.zeros(len(X))
+    jobs = [(gamma, device, rows, columns) for place, rows in enumerate(some) for columns in some[place:]]
+    found = each(tile_sums, [X], jobs, device, scheduler)
+    for (*_, rows, columns), (down, across) in zip(jobs, found, strict=True):
+        total[rows] += down
+        total[columns] += across
+    with np.errstate(divide="ignore"):
+        return -(np.log(total) - np.log(len(X) - 1)) / gamma
 
 
 def softmin_by_tasks(X, gamma, squared, precision, device, scheduler):
     """Scores (n,) of helpers.anomalies.softmin_scores, cut into the same tasks wherever they run."""
-    nearest = None
-    if precision == "float32":
-        X = X - X.mean(axis=0)  # short rows, small rounding errors
-        nearest = nearest_distances(X) ** 2
-    cuts = [(start, min(start + TASK_ROWS, len(X))) for start in range(0, len(X), TASK_ROWS)]
-    if scheduler is not None:
-        from distributed import Client
-        with Client(scheduler, set_as_default=False) as client:
-            shared = client.scatter([X, nearest], broadcast=True)  # on every worker, so that one may be lost
-            parts = [client.submit(score_task, shared[0], *cut, gamma, squared, shared[1], pure=False)
-                     for cut in cuts]
-            return np.concatenate(client.gather(parts))
-    import torch
-    run = lambda cut: score_task(X, *cut, gamma, squared, nearest, device)
-    if device != "cpu":
-        return np.concatenate([run(cut) for cut in cuts])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # one block, one core: the threads below share the tasks
-    try:
-        with ThreadPoolExecutor(min(threads, os.cpu_count()), initializer=torch.set_num_threads,
-                                initargs=(1,)) as pool:
-            return np.concatenate(list(pool.map(run, cuts)))
-    finally:
-        torch.set_num_threads(threads)
+    if precision == "float64":
+        jobs = [(rows, gamma, squared) for rows in strips(len(X))]
+        return np.concatenate([*each(softmin_rows, [X], jobs, device, scheduler)])
+    X = X - X.mean(axis=0)  # short rows, small rounding errors
+    nearest = nearest_distances(X) ** 2
+    doubtful = float32_error(X, nearest, gamma) > LARGEST_ERROR
+    far = ~doubtful & (-gamma * nearest < SMALLEST * np.log(2))
+    if (doubtful | far).mean() > 0.5:  # then pairs save nothing
+        far, scores = ~doubtful, np.empty(len(X))
+    else:
+        scores = scores_by_pairs(X, gamma, device, scheduler)
+    groups = ("float32", np.flatnonzero(far)), ("float64", np.flatnonzero(doubtful))
+    jobs = [(gamma, device, kind, rows[part]) for kind, rows in groups for part in strips(len(rows))]
+    found = each(scores_alone, [X, nearest], jobs, device, scheduler)
+    for (*_, rows), alone in zip(jobs, found, strict=True):
+        scores[rows] = alone
+    return scores

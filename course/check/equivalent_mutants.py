@@ -1,7 +1,8 @@
 """Changes of the helpers that no test can or should notice, each with its reason; see mutate_helpers."""
 
 SPEED_ALONE = {  # (module, constant): it sets speed, patience or a size of blocks, and no result
-    ("softmin", "BLOCK"), ("softmin_tasks", "TASK_ROWS"), ("softmin_tasks", "BLOCK_COLUMNS"),
+    ("softmin", "BLOCK"), ("softmin_tasks", "SIDE"), ("softmin_tasks", "BLOCK_ROWS"),
+    ("softmin_tasks", "SMALLEST"),
     ("molecules", "BLOCK"), ("images", "BATCH"), ("networks", "CACHED_FILES"), ("networks", "VERSION"),
     ("files", "TIMEOUT"), ("files", "PAUSES"), ("files", "THREADS"), ("files", "STALE"),
 }
@@ -88,8 +89,8 @@ EQUIVALENT = {  # (module, line, change): reason
     ("tables", "whole = abs(value) < 1e15 and (abs(value) >= 1000 or value == round(value))",
      "abs(value) < 1000000000000000.0 -> abs(value) <= 1000000000000000.0"): "no value is exactly that",
     ("plots", "width = 5 if order == 1 else 3", "5 -> 6"): "how thick a bond is drawn",
-    ("softmin", "return cKDTree(X).query(X, k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]", "1 -> 2"):
-        "how many workers search",
+    ("softmin", "nearest[order] = tree.query(X[order], k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]",
+     "1 -> 2"): "how many workers search",
     ("training", "history, best, waited, weights = [], math.inf, 0, None", "0 -> -1"):
         "the first epoch is always a new best and sets it to 0",
     ("reading", "if not mark and 4 * content.count(0) > len(content) > 0:", "4 -> 5"):
@@ -100,19 +101,12 @@ EQUIVALENT = {  # (module, line, change): reason
      "weighted = np.where(gamma * everywhere < 1, unit * (length + near) ** 2 + 0.002 * everywhere, "
      "everywhere)",
      "gamma * everywhere < 1 -> gamma * everywhere <= 1"): "no product is exactly 1",
-    ("softmin_tasks",
-     'height, width = (128, BLOCK_COLUMNS) if device == "cpu" else (TASK_ROWS, 16 * BLOCK_COLUMNS)',
-     "16 -> 17"): "width of a block on a GPU",
-    ("softmin_tasks",
-     "denormal = scale * 4 * squares.max() > 120  # numbers that small cost time and add nothing",
-     "4 -> 3"): "speed",
-    ("softmin_tasks",
-     "denormal = scale * 4 * squares.max() > 120  # numbers that small cost time and add nothing",
-     "scale * 4 * squares.max() -> scale * 4 / squares.max()"): "speed",
-    ("softmin_tasks",
-     "doubtful = np.flatnonzero(float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR)",
-     "float32_error(X, nearest, gamma)[start:stop] > LARGEST_ERROR -> "
-     "float32_error(X, nearest, gamma)[start:stop] >= LARGEST_ERRO"): "no error is exactly the largest",
+    ("softmin_tasks", 'scale, height = gamma / np.log(2), BLOCK_ROWS if device == "cpu" else SIDE',
+     "device == 'cpu' -> device != 'cpu'"): "speed",
+    ("softmin_tasks", "X = X - X.mean(axis=0)  # short rows, small rounding errors",
+     "X - X.mean(axis=0) -> X + X.mean(axis=0)"): "speed: rows far from the origin are done in float64",
+    ("softmin_tasks", "if (doubtful | far).mean() > 0.5:  # then pairs save nothing",
+     "doubtful | far -> doubtful & far"): "speed",
     ("predictor", "KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  "
      "# bohr, cosine, bohr", "24 -> 23"): "a choice of how fine; 42 prints the error that it gives",
     ("datasets", "if values.ndim != 2 or values.max(initial=0) > 2:", "0 -> 1"): "2 is allowed",

@@ -99,5 +99,6 @@ def test_graph_networks_and_their_training(gpu, layer):
 def test_soft_minimum_scores(gpu):
     X = np.random.default_rng(0).normal(size=(40, 3))
     nearest = np.zeros(40)
-    scores = softmin_tasks._rows_by_product(X, np.arange(40), 1.0, nearest, gpu, "float32")
-    assert scores.shape == (40,)
+    for precision in ("float32", "float64"):
+        assert softmin_tasks.scores_alone(X, nearest, 1.0, gpu, precision, np.arange(40)).shape == (40,)
+    assert softmin_tasks.scores_by_pairs(X, 1.0, gpu, None).shape == (40,)

@@ -23,9 +23,9 @@ CLOUDS = {
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Several tasks and several blocks of columns, the last ones not full."""
-    monkeypatch.setattr(softmin_tasks, "TASK_ROWS", 400)
-    monkeypatch.setattr(softmin_tasks, "BLOCK_COLUMNS", 256)
+    """Several tiles and several blocks in each, the last ones not full."""
+    monkeypatch.setattr(softmin_tasks, "SIDE", 400)
+    monkeypatch.setattr(softmin_tasks, "BLOCK_ROWS", 64)
 
 
 @pytest.mark.parametrize("gamma", [0.05, 0.5, 1.5, 20.0, 1e4])
@@ -35,6 +35,7 @@ def test_float32_stays_within_its_promise(cloud, gamma, small_blocks):
     exact = anomalies.softmin_scores(X, gamma)
     fast = anomalies.softmin_scores(X, gamma, precision="float32")
     np.testing.assert_allclose(fast, exact, rtol=0, atol=1e-4)
+    assert softmin_tasks.LARGEST_ERROR <= 1e-4
 
 
 @pytest.mark.parametrize("gamma", [0.05, 1.5, 1e4])
@@ -42,11 +43,26 @@ def test_float32_stays_within_its_promise(cloud, gamma, small_blocks):
 def test_the_error_bound_holds_where_float32_is_not_replaced(cloud, gamma, small_blocks):
     X = CLOUDS[cloud](np.random.default_rng(2))
     X = X - X.mean(axis=0)
-    nearest = anomalies.hardmin_scores(X)
-    raw = softmin_tasks._rows_by_product(X, np.arange(len(X)), gamma, nearest, "cpu", "float32")
-    error = np.abs(raw - anomalies.softmin_scores(X, gamma))
-    assert (error <= softmin_tasks.float32_error(X, nearest, gamma)).all()
+    nearest, exact = anomalies.hardmin_scores(X), anomalies.softmin_scores(X, gamma)
+    raw = softmin_tasks.scores_alone(X, nearest, gamma, "cpu", "float32", np.arange(len(X)))
+    error, bound = np.abs(raw - exact), softmin_tasks.float32_error(X, nearest, gamma)
+    assert (error <= bound).all()
     assert error.max() > 1e-12  # it really was float32
+    by_pairs = softmin_tasks.scores_by_pairs(X, gamma, "cpu", None)
+    close = -gamma * nearest >= softmin_tasks.SMALLEST * np.log(2)
+    assert (np.abs(by_pairs - exact)[close] <= bound[close]).all()
+
+
+@pytest.mark.parametrize(("unit", "gamma", "least", "most"), [
+    (1, 1.5, 0, 0), (1, 30.0, 0.05, 0.5), (1, 1e4, 1, 1), (30, 1.5, 1, 1), (1, 0.01, 1, 1),
+])  # fmt: skip
+def test_a_row_is_done_alone_only_where_pairs_promise_too_little(unit, gamma, least, most, monkeypatch):
+    """A row so far away that its weights vanish in float32, or one that float32 is too coarse for."""
+    X, done, alone = unit * np.random.default_rng(9).normal(size=(900, 6)), [], softmin_tasks.scores_alone
+    monkeypatch.setattr(softmin_tasks, "scores_alone", lambda *job: done.append(len(job[-1])) or alone(*job))
+    fast = anomalies.softmin_scores(X, gamma, precision="float32")
+    np.testing.assert_allclose(fast, anomalies.softmin_scores(X, gamma), rtol=0, atol=1e-4)
+    assert least <= sum(done) / len(X) <= most
 
 
 def test_the_error_bound_grows_with_the_square_of_the_unit_where_all_rows_count():
@@ -59,6 +75,13 @@ def test_the_error_bound_grows_with_the_square_of_the_unit_where_all_rows_count(
     assert small.max() == pytest.approx(8 * 2.0**-24 * (2 * longest) ** 2)
 
 
+def test_the_error_bound_of_one_row_worked_out():
+    """Row 0.5 meets rows within sqrt(0.25 + (ln 4 + 7) / 2) = 2.108 of it; all others weigh 0.001 at most."""
+    X, nearest = np.array([[-10.0], [0.0], [0.5], [9.5]]), np.array([100.0, 0.25, 0.25, 81.0])
+    bound = softmin_tasks.float32_error(X, nearest, 2.0)[2]
+    assert bound == pytest.approx(5 / 2**24 * (3.1079**2 + 0.002 * 10.5**2) + 2e-6, rel=1e-4)
+
+
 def test_doubtful_rows_are_done_in_float64(small_blocks):
     X = 30 * np.random.default_rng(3).normal(size=(900, 6))
     exact, fast = anomalies.softmin_scores(X, 1.5), anomalies.softmin_scores(X, 1.5, precision="float32")
@@ -68,18 +91,21 @@ def test_doubtful_rows_are_done_in_float64(small_blocks):
 def test_the_size_of_tasks_and_blocks_changes_nothing(monkeypatch):
     X = np.random.default_rng(4).normal(size=(700, 4))
     one = anomalies.softmin_scores(X, 1.5, precision="float32")
-    for task, columns in ((100, 128), (333, 57), (64, 1000)):
-        monkeypatch.setattr(softmin_tasks, "TASK_ROWS", task)
-        monkeypatch.setattr(softmin_tasks, "BLOCK_COLUMNS", columns)
+    for side, height in ((100, 128), (333, 57), (64, 1000)):
+        monkeypatch.setattr(softmin_tasks, "SIDE", side)
+        monkeypatch.setattr(softmin_tasks, "BLOCK_ROWS", height)
         other = anomalies.softmin_scores(X, 1.5, precision="float32")
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-5)
 
 
 def test_exponentials_and_sums_stay_within_what_the_bound_grants_them():
-    exponents = -torch.rand(500, softmin_tasks.BLOCK_COLUMNS, generator=torch.Generator().manual_seed(1))
+    exponents = -torch.rand(500, softmin_tasks.SIDE, generator=torch.Generator().manual_seed(1))
     exponents *= torch.logspace(-3, 2, 500)[:, None]
     exact = exponents.double().exp2().sum(dim=1)
     np.testing.assert_allclose(exponents.exp2().sum(dim=1).double(), exact, rtol=1e-6)
+    block = exponents[:, :softmin_tasks.BLOCK_ROWS].T.contiguous()
+    columns = torch.mm(torch.ones(1, len(block)), block.exp2())[0]
+    np.testing.assert_allclose(columns.double(), block.double().exp2().sum(dim=0), rtol=1e-6)
 
 
 def test_the_number_of_torch_threads_is_put_back():
@@ -107,7 +133,7 @@ def test_bad_precision_and_device_are_named():
 
 def test_a_cluster_in_float32_gives_the_same_scores(monkeypatch):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(softmin_tasks, "TASK_ROWS", 250)
+    monkeypatch.setattr(softmin_tasks, "SIDE", 250)
     X = np.random.default_rng(8).normal(size=(900, 3))
     with distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None) as cluster:
         there = anomalies.softmin_scores(X, 1.5, precision="float32", scheduler=cluster.scheduler_address)
@@ -117,7 +143,7 @@ def test_a_cluster_in_float32_gives_the_same_scores(monkeypatch):
 
 def test_a_cluster_that_loses_a_worker_gives_the_same_scores(monkeypatch):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(softmin_tasks, "TASK_ROWS", 250)
+    monkeypatch.setattr(softmin_tasks, "SIDE", 250)
     X = np.random.default_rng(7).normal(size=(5000, 6))
     here = anomalies.softmin_scores(X, 1.5)
     with (distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
