@@ -11,15 +11,20 @@ from helpers import heatmaps, networks
 BATCH, SAMPLES, STEPS, PATCH = 16, 25, 32, 16
 
 
-def rate(function, images, repeats=1):
-    """Images per second, the best of `repeats` after a warm-up on the first image."""
-    function(images[:1])
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function(images)
-        best = min(best, time.perf_counter() - start)
-    return len(images) / best
+def rates(functions, rounds):
+    """Images per second of each of {name: (function, its images)}: the best of some rounds.
+
+    Each round times all of them, one after the other: what disturbs the machine for a while hits them alike.
+    """
+    best = dict.fromkeys(functions, float("inf"))
+    for function, images in functions.values():
+        function(images[:1])  # warm-up
+    for _ in range(rounds):
+        for name, (function, images) in functions.items():
+            start = time.perf_counter()
+            function(images)
+            best[name] = min(best[name], time.perf_counter() - start)
+    return {name: len(images) / best[name] for name, (_, images) in functions.items()}
 
 
 def run():
@@ -45,23 +50,31 @@ def run():
     same, default = captum_methods(network, direction), captum_methods(contiguous, direction)
     rows = []
     for name, (count, method) in methods.items():
-        x, repeats = images[:count], 3 if count == BATCH else 1
+        x = images[:count]
         last = x.contiguous(memory_format=torch.channels_last)
-        ours = rate(lambda x, f=method: f(network, direction, x), x, repeats)
-        captum, captum_default = rate(same[name], last, repeats), rate(default[name], x, repeats)
-        zennit = rate(zennit_gamma(network, direction), last) if name == "LRP-gamma" else float("nan")
-        rows.append(
-            {
-                "method": name,
-                "ours/s": round(ours, 2),
-                "captum/s": round(captum, 2),
-                "zennit/s": round(zennit, 2),
-                "ratio": round(ours / np.nanmax([captum, zennit]), 1),
-                "captum default layout/s": round(captum_default, 2),
-                "its ratio": round(ours / captum_default, 1),
-            }
-        )
+        functions = {
+            "ours": (lambda x, f=method: f(network, direction, x), x),
+            "captum": (same[name], last),
+            "default": (default[name], x),
+        }
+        if name == "LRP-gamma":
+            functions["zennit"] = zennit_gamma(network, direction), last
+        found = {"zennit": float("nan"), **rates(functions, 5 if count == BATCH else 2)}
+        rows.append({"method": name, **row(found)})
     return rows
+
+
+def row(found):
+    """The columns of a method from {name: images per second}."""
+    ours, fastest = found["ours"], np.nanmax([found["captum"], found["zennit"]])
+    return {
+        "ours/s": round(ours, 2),
+        "captum/s": round(found["captum"], 2),
+        "zennit/s": round(found["zennit"], 2),
+        "ratio": round(ours / fastest, 2),
+        "captum default layout/s": round(found["default"], 2),
+        "its ratio": round(ours / found["default"], 2),
+    }
 
 
 def captum_methods(network, direction):

@@ -5,8 +5,12 @@ through the environment, for the libraries read it when they are imported. Stand
 front door reads it first.
 """
 
+import contextlib
+import math
 import os
+from pathlib import Path
 
+CONTROL = Path("/sys/fs/cgroup")  # where Linux says what a container may use
 COUNTS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -28,6 +32,29 @@ def counts(threads):
     return dict.fromkeys(COUNTS, str(threads))
 
 
-def cores():
-    """How many cores this process may use: fewer than the machine has in a job of a cluster, for example."""
+def allowed():
+    """The cores that the system gives this process: fewer than it has in a job of a cluster, for example."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cores():
+    """How many cores this process may use at once."""
+    return min(allowed(), quota() or allowed())
+
+
+def quota():
+    """The time of how many cores a container gets (docker --cpus, Kubernetes), rounded up, or None.
+
+    It sees all cores of the machine, and who starts a thread for each is halted for most of the time.
+    """
+    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):  # cgroups 2 and 1
+        with contextlib.suppress(OSError, ValueError):  # "max" and no such file: no limit
+            time, period = " ".join((CONTROL / name).read_text(encoding="ascii") for name in names).split()
+            if int(time) > 0:
+                return math.ceil(int(time) / int(period))
+    return None
+
+
+def within():
+    """The environment variables of a process that has all cores, where its libraries would count too many."""
+    return counts(cores()) if cores() < allowed() else {}

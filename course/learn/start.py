@@ -15,7 +15,7 @@ import nbformat
 from IPython.display import Markdown, display
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course import contract
+from course import contract, machine
 from course.grade import release
 from course.learn import verdict
 from course.learn.work import RECORD, WORK, Unreadable, pristine, read, record_folder, remembered, write
@@ -151,7 +151,7 @@ def lab(folder, options):
     if not room.exists():  # afterwards JupyterLab keeps there how somebody left it
         WorkspacesManager(str(room)).save("default", json.dumps(LAYOUT))
     paths = [str(LAB), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+    environment = {**machine.within(), **os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
     places = [f"--ServerApp.root_dir={folder}", f"--LabApp.workspaces_dir={room}"]
     places.append(f"--LabApp.default_url=/lab/tree/{START}")  # the address that it prints leads there, too
     if getattr(os, "geteuid", lambda: 1)() == 0:  # a container has nobody else, and JupyterLab would end

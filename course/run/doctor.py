@@ -10,6 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from course.machine import cores
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -38,8 +40,8 @@ def machine():
     yield "Python", version, "" if good else "use 3.11, 3.12 or 3.13: make all PYTHON=python3.12"
     yield (
         "cores",
-        os.cpu_count(),
-        "" if (os.cpu_count() or 1) > 1 else "expect twice the stated seconds on one core",
+        cores(),
+        "" if cores() > 1 else "expect twice the stated seconds on one core",
     )
     memory = memory_gb()
     small = memory is not None and memory < 6

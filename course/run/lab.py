@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from course import machine
 from course.notebooks import NOTEBOOKS
 
 SAID = f"""\
@@ -19,6 +20,8 @@ def main():
 
     paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
+    for name, value in machine.within().items():
+        os.environ.setdefault(name, value)
     print(SAID, flush=True)
     os.chdir(NOTEBOOKS)  # where JupyterLab shows files, if no option says otherwise
     # in a container there is nobody but root, and JupyterLab would end

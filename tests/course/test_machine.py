@@ -1,5 +1,7 @@
 """Threads and how they wait: the same in all that the course starts."""
 
+import pytest
+
 from course import machine
 from course.__main__ import variables
 from course.grade import plan
@@ -17,3 +19,25 @@ def test_how_libraries_use_the_machine_is_the_same_in_all_that_is_started(monkey
     assert {plan.environment()[name] for name in machine.COUNTS} == {"1"}
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # whoever knows better
     assert variables({"THREADS": "3"})["OMP_WAIT_POLICY"] == "active"
+
+
+@pytest.mark.parametrize(("files", "quota"), [
+    ({"cpu.max": "150000 100000\n"}, 2),
+    ({"cpu.max": "50000 100000\n"}, 1),
+    ({"cpu.max": "max 100000\n"}, None),
+    ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+    ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+    ({"cpu.max": "\n"}, None),
+    ({}, None),
+])  # fmt: skip
+def test_what_a_container_may_use_counts_and_not_what_the_machine_has(files, quota, tmp_path, monkeypatch):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(machine, "CONTROL", tmp_path)
+    monkeypatch.setattr(machine, "allowed", lambda: 64)
+    assert machine.quota() == quota
+    assert machine.cores() == (quota or 64)
+    assert machine.within() == (machine.counts(quota) if quota else {})
+    monkeypatch.setattr(machine, "allowed", lambda: 1)  # as a job of a cluster is given one core of them
+    assert (machine.cores(), machine.within()) == (1, {})

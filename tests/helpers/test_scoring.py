@@ -42,11 +42,17 @@ def test_bad_scores_are_refused(scores, labels, message):
             function(scores, labels)
 
 
+def by_comparison(scores, labels):
+    """AUC as what it means, the share of pairs in the right order: scikit-learn's takes 30 times as long."""
+    gap = scores[labels][:, None] - scores[~labels]
+    return np.mean((gap > 0) + (gap == 0) / 2)
+
+
 def test_auc_difference_equals_a_plain_paired_bootstrap():
     rng = np.random.default_rng(3)
     labels, groups = np.arange(60) % 2 == 0, np.arange(60) // 2 // 3 * 2 + np.arange(60) % 2
     one, other = rng.normal(size=(2, 60)) + labels, rng.normal(size=(2, 60)) + 0.3 * labels
-    mean_auc = lambda rows, which: np.mean([roc_auc_score(labels[which], row[which]) for row in rows])
+    mean_auc = lambda rows, which: np.mean([by_comparison(row[which], labels[which]) for row in rows])
     drawn = []
     for _ in range(1500):
         which = np.concatenate([
@@ -82,7 +88,7 @@ def test_auc_interval_equals_a_plain_bootstrap():
         names = np.concatenate([rng.choice(np.unique(groups[side]), 10)
                                 for side in (labels, ~labels)])
         rows = np.concatenate([np.flatnonzero(groups == name) for name in names])
-        drawn.append(roc_auc_score(labels[rows], scores[rows]))
+        drawn.append(by_comparison(scores[rows], labels[rows]))
     assert value == pytest.approx(roc_auc_score(labels, scores))
     np.testing.assert_allclose([low, high], np.quantile(drawn, [0.025, 0.975]), atol=0.015)
 
