@@ -283,6 +283,7 @@ def test_types_of_pandas_that_can_miss_a_value_are_read_or_named():
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(("X", "error", "message"), [
     ([[1.0, 2.0]], ValueError, r"^X: shape \(1, 2\) is too small; allowed are at least 2 rows"),
+    (np.empty((3, 0)), ValueError, r"^X: shape \(3, 0\) is too small; allowed are .* and 1 feature"),
     ([1.0, 2.0], ValueError, r"^X: shape \(2,\) is not 2-D; allowed is \(n rows, d features\)"),
     ([[1.0], [np.nan]], ValueError, r"^X: value nan at \[1, 0\]; allowed are finite numbers"),
     ([[1.0], [np.inf]], ValueError, r"^X: value inf at \[1, 0\]; allowed are finite numbers"),
