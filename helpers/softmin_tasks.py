@@ -1,6 +1,8 @@
 """Softmin scores of many rows by tasks: on the cores of one machine, on its GPU, or on a Dask cluster."""
 
+import contextlib
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,30 +12,34 @@ from helpers.softmin import nearest_distances, softmin_rows
 SIDE = 4096  # rows, and columns, of one tile of the matrix of distances
 BLOCK_ROWS = 128  # rows of a tile at once on a CPU: 2 MiB of float32
 LARGEST_ERROR = 1e-4  # of a score in float32; rows that could exceed it are done in float64
+LARGEST_FLOAT32 = 1e38
 SMALLEST = -64  # log2 of a row's largest weight: float32 ends at -126, and n weights add up
+ONE_AT_A_TIME = threading.Lock()  # torch's settings are those of the process
 
 
 def float32_error(X, nearest, gamma):
     """Bound (n,) on the error of each float32 score, for centred X (n, d) and squared nearest distances (n,).
 
     A float32 product of d + 2 terms errs by at most (d + 2) 2^-24 times the sum of their sizes, here at most
-    (|x_j| + |x_k|)^2; rounding its factors adds two more. Softmin hands an error of z on, never enlarged, and
-    rows k with gamma (z_jk - min z) > log(n) + 7 weigh less than 0.001 together; the others have
+    (|x_j| + |x_k|)^2 + min z; rounding its factors adds two more. Softmin hands an error of z on, never
+    enlarged. Rows with gamma (z_jk - min z) > log(n) + 7 weigh less than 0.001 together, and 0.003 with what
+    the errors do to that; the error grows more slowly than their weight falls, and the others have
     |x_k| <= |x_j| + sqrt(z_jk). exp2 and the sums are granted a relative error of 4e-6: torch promises none,
-    measured were 5e-7.
+    measured were 8e-7.
     """
     length, unit = np.linalg.norm(X, axis=1), (X.shape[1] + 4) * 2.0**-24
     near = np.minimum(length + np.sqrt(nearest + (np.log(len(X)) + 7) / gamma), length.max())
-    everywhere = unit * (length + length.max()) ** 2
-    weighted = np.where(gamma * everywhere < 1, unit * (length + near) ** 2 + 0.002 * everywhere, everywhere)
-    return weighted + 4e-6 / gamma
+    weighted = 1.003 * unit * ((length + near) ** 2 + nearest)
+    everywhere = unit * ((length + length.max()) ** 2 + nearest)
+    return np.where(gamma * weighted < 1, np.minimum(weighted, everywhere), everywhere) + 4e-6 / gamma
 
 
 def exponents(X, rows, columns, gamma, device, precision, shift=0.0):
     """Yield (slice of rows, block (b, c) of gamma (shift_j - z_jk) / log 2), rows j and columns k of X.
 
     X is centred. Each block, a product of two thin matrices, takes the memory of the one before. Numbers
-    below -120 are raised to it: their powers would be denormal, which cost time and add nothing.
+    below -120 are raised to it: their powers would be denormal, which cost time and add nothing. None is
+    above 0 but by rounding.
     """
     import torch  # here, so that a worker that needs NumPy alone starts fast
 
@@ -48,7 +54,7 @@ def exponents(X, rows, columns, gamma, device, precision, shift=0.0):
     for top in range(0, len(left), height):
         part = left[top:top + height]
         block = torch.mm(part, right, out=buffer[:len(part)])
-        yield slice(top, top + len(part)), block.clamp_(min=-120) if small else block
+        yield slice(top, top + len(part)), block.clamp_(min=-120, max=0) if small else block
 
 
 def tile_sums(X, gamma, device, rows, columns):
@@ -65,12 +71,17 @@ def tile_sums(X, gamma, device, rows, columns):
             block.diagonal(part.start).fill_(-torch.inf)
         sums.append(block.exp2_().sum(dim=1))
         if rows != columns:
-            across += torch.mm(torch.ones(1, len(block), device=device), block)[0]
+            across += block.sum(dim=0)
     return torch.cat(sums).double().cpu().numpy(), across.cpu().numpy()
 
 
-def scores_alone(X, nearest, gamma, device, precision, rows):
-    """Scores (b,) of some rows of centred X, each with its weights relative to that of its nearest row."""
+def scores_alone(X, nearest, rows, gamma, device, precision):
+    """Scores (b,) of some rows of centred X, each with its weights relative to that of its nearest row.
+
+    precision: "float32", "float64" or "exact", which forms each distance from differences.
+    """
+    if precision == "exact":
+        return softmin_rows(X, rows, gamma)
     import torch
 
     total = torch.zeros(len(rows), dtype=torch.float64, device=device)
@@ -89,29 +100,44 @@ def strips(n):
     return [slice(start, min(start + SIDE, n)) for start in range(0, n, SIDE)]
 
 
-def each(function, shared, jobs, device, scheduler):
-    """Yield function(*shared, *job) of each job: on the GPU, on threads here or on a Dask cluster."""
-    if scheduler is not None:
+def each(function, shared, jobs, take, device, scheduler):
+    """take(job, function(*shared, *job)) for each job in turn.
+
+    The function runs on the GPU, on threads here or on a Dask cluster.
+    """
+    if scheduler is not None and jobs:
         from distributed import Client
 
         with Client(scheduler, set_as_default=False) as client:
             there = client.scatter(shared, broadcast=True)  # on every worker, so that one may be lost
             waiting = [client.submit(function, *there, *job, pure=False) for job in jobs][::-1]
-            while waiting:
-                yield waiting.pop().result()
-    elif device != "cpu":
-        yield from (function(*shared, *job) for job in jobs)
-    else:
-        import torch
+            for job in jobs:
+                take(job, waiting.pop().result())
+    elif scheduler is None:
+        with torch_settings(device) as threads, ThreadPoolExecutor(threads) as pool:
+            run = pool.map if device == "cpu" else map
+            for job, found in zip(jobs, run(lambda job: function(*shared, *job), jobs), strict=True):
+                take(job, found)
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # one block, one core: the threads below share the tasks
+
+@contextlib.contextmanager
+def torch_settings(device):
+    """How many threads share the tasks: each alone on a core, and no product is rounded to TF32 on a GPU.
+
+    Callers in several threads wait for each other.
+    """
+    import torch
+
+    with ONE_AT_A_TIME:
+        threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
         try:
-            with ThreadPoolExecutor(min(threads, os.cpu_count()), initializer=torch.set_num_threads,
-                                    initargs=(1,)) as pool:
-                yield from pool.map(lambda job: function(*shared, *job), jobs)
+            torch.set_float32_matmul_precision("highest")
+            if device == "cpu":
+                torch.set_num_threads(1)
+            yield min(threads, os.cpu_count() or 1)
         finally:
             torch.set_num_threads(threads)
+            torch.set_float32_matmul_precision(precision)
 
 
 def scores_by_pairs(X, gamma, device, scheduler):
@@ -121,30 +147,45 @@ def scores_by_pairs(X, gamma, device, scheduler):
     """
     some, total = strips(len(X)), np.zeros(len(X))
     jobs = [(gamma, device, rows, columns) for place, rows in enumerate(some) for columns in some[place:]]
-    found = each(tile_sums, [X], jobs, device, scheduler)
-    for (*_, rows, columns), (down, across) in zip(jobs, found, strict=True):
-        total[rows] += down
-        total[columns] += across
+
+    def add(job, sums):
+        for part, found in zip(job[2:], sums, strict=True):
+            total[part] += found
+
+    each(tile_sums, [X], jobs, add, device, scheduler)
     with np.errstate(divide="ignore"):
         return -(np.log(total) - np.log(len(X) - 1)) / gamma
 
 
 def softmin_by_tasks(X, gamma, squared, precision, device, scheduler):
     """Scores (n,) of helpers.anomalies.softmin_scores, cut into the same tasks wherever they run."""
+    scores = np.empty(len(X))
+
+    def keep(job, found):
+        scores[job[0]] = found
+
     if precision == "float64":
         jobs = [(rows, gamma, squared) for rows in strips(len(X))]
-        return np.concatenate([*each(softmin_rows, [X], jobs, device, scheduler)])
+        each(softmin_rows, [X], jobs, keep, device, scheduler)
+        return scores
     X = X - X.mean(axis=0)  # short rows, small rounding errors
     nearest = nearest_distances(X) ** 2
-    doubtful = float32_error(X, nearest, gamma) > LARGEST_ERROR
-    far = ~doubtful & (-gamma * nearest < SMALLEST * np.log(2))
-    if (doubtful | far).mean() > 0.5:  # then pairs save nothing
-        far, scores = ~doubtful, np.empty(len(X))
-    else:
-        scores = scores_by_pairs(X, gamma, device, scheduler)
-    groups = ("float32", np.flatnonzero(far)), ("float64", np.flatnonzero(doubtful))
-    jobs = [(gamma, device, kind, rows[part]) for kind, rows in groups for part in strips(len(rows))]
-    found = each(scores_alone, [X, nearest], jobs, device, scheduler)
-    for (*_, rows), alone in zip(jobs, found, strict=True):
-        scores[rows] = alone
+    groups = by_precision(X, nearest, gamma)
+    if "pairs" in groups:
+        scores[:] = scores_by_pairs(X, gamma, device, scheduler)
+    jobs = [(rows[part], gamma, device, kind) for kind, rows in groups.items() if kind != "pairs"
+            for part in strips(len(rows))]
+    each(scores_alone, [X, nearest], jobs, keep, device, scheduler)
     return scores
+
+
+def by_precision(X, nearest, gamma):
+    """{precision: rows} of centred X: what each row needs so that its score errs by LARGEST_ERROR at most."""
+    with np.errstate(over="ignore"):  # what is infinite is too large
+        error = float32_error(X, nearest, gamma)
+        doubtful = (error > LARGEST_ERROR) | (8 * gamma * (X**2).sum(axis=1).max() > LARGEST_FLOAT32)
+        far = ~doubtful & (-gamma * nearest < SMALLEST * np.log(2))
+    coarse = (error - 4e-6 / gamma) * 2.0**-29 > LARGEST_ERROR  # the same in float64
+    by_pairs = {"pairs": ~doubtful & ~far} if (doubtful | far).mean() <= 0.5 else {}  # else they save nothing
+    alone = {"float32": far if by_pairs else ~doubtful, "float64": doubtful & ~coarse, "exact": coarse}
+    return {kind: np.flatnonzero(rows) for kind, rows in {**by_pairs, **alone}.items()}

@@ -2,7 +2,6 @@
 
 SPEED_ALONE = {  # (module, constant): it sets speed, patience or a size of blocks, and no result
     ("softmin", "BLOCK"), ("softmin_tasks", "SIDE"), ("softmin_tasks", "BLOCK_ROWS"),
-    ("softmin_tasks", "SMALLEST"),
     ("molecules", "BLOCK"), ("images", "BATCH"), ("networks", "CACHED_FILES"), ("networks", "VERSION"),
     ("files", "TIMEOUT"), ("files", "PAUSES"), ("files", "THREADS"), ("files", "STALE"),
 }
@@ -56,7 +55,7 @@ EQUIVALENT = {  # (module, line, change): reason
      "627.5 -> 941.25"): "it words a guess, and the guess has a margin of 50 %",
     ("softmin", "return shift[..., 0] - (np.log(total[..., 0]) - np.log(count)) / gamma, weights / total",
      "0 -> -1"): "the last axis has length one there",
-    ("softmin_tasks", "torch.set_num_threads(1)  # one block, one core: the threads below share the tasks",
+    ("softmin_tasks", "torch.set_num_threads(1)",
      "1 -> 2"): "speed",
     ("images", "for start in range(0, len(paths) + 2 * batch, batch):", "2 -> 3"): "one more empty round",
     ("heatmaps", "weight = next(chain(network.parameters(), network.buffers()), torch.empty(0))", "0 -> 1"):
@@ -97,16 +96,10 @@ EQUIVALENT = {  # (module, line, change): reason
         "a guess with a margin: of such a file half is zero",
     ("reading", "if not mark and 4 * content.count(0) > len(content) > 0:", "0 -> -1"):
         "an empty file has no zero byte either",
-    ("softmin_tasks",
-     "weighted = np.where(gamma * everywhere < 1, unit * (length + near) ** 2 + 0.002 * everywhere, "
-     "everywhere)",
-     "gamma * everywhere < 1 -> gamma * everywhere <= 1"): "no product is exactly 1",
     ("softmin_tasks", 'scale, height = gamma / np.log(2), BLOCK_ROWS if device == "cpu" else SIDE',
      "device == 'cpu' -> device != 'cpu'"): "speed",
     ("softmin_tasks", "X = X - X.mean(axis=0)  # short rows, small rounding errors",
      "X - X.mean(axis=0) -> X + X.mean(axis=0)"): "speed: rows far from the origin are done in float64",
-    ("softmin_tasks", "if (doubtful | far).mean() > 0.5:  # then pairs save nothing",
-     "doubtful | far -> doubtful & far"): "speed",
     ("predictor", "KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  "
      "# bohr, cosine, bohr", "24 -> 23"): "a choice of how fine; 42 prints the error that it gives",
     ("datasets", "if values.ndim != 2 or values.max(initial=0) > 2:", "0 -> 1"): "2 is allowed",

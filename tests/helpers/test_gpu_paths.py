@@ -96,9 +96,10 @@ def test_graph_networks_and_their_training(gpu, layer):
     assert rows.device.type == "meta"
 
 
-def test_soft_minimum_scores(gpu):
+def test_soft_minimum_scores(gpu, monkeypatch):
+    monkeypatch.setattr(softmin_tasks, "SIDE", 16)  # several tiles
     X = np.random.default_rng(0).normal(size=(40, 3))
     nearest = np.zeros(40)
     for precision in ("float32", "float64"):
-        assert softmin_tasks.scores_alone(X, nearest, 1.0, gpu, precision, np.arange(40)).shape == (40,)
+        assert softmin_tasks.scores_alone(X, nearest, np.arange(40), 1.0, gpu, precision).shape == (40,)
     assert softmin_tasks.scores_by_pairs(X, 1.0, gpu, None).shape == (40,)
