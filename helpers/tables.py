@@ -237,12 +237,15 @@ def _said(value):
 
 
 def first_column_stability(prepared, gamma, row, resamples=100, seed=0):
-    """(column, share): which column leads most explanations of a row against half-samples, and how often."""
-    X, rng, firsts = prepared.X, np.random.default_rng(seed), []
+    """(column, share): the column that leads the explanation of a row, and in which part of the half-samples
+    of the other rows it leads again."""
+    X, rng = prepared.X, np.random.default_rng(seed)
     others = np.delete(np.arange(len(X)), row)
-    for _ in range(resamples):
-        drawn = rng.choice(others, len(others) // 2, replace=False)
-        parts = pd.Series(row_relevance(X[row], X[drawn], gamma)).groupby(prepared.owner, sort=False).sum()
-        firsts.append(parts.idxmax())
-    counts = pd.Series(firsts).value_counts()
-    return counts.index[0], float(counts.iloc[0]) / resamples
+
+    def leader(against):
+        parts = pd.Series(row_relevance(X[row], X[against], gamma)).groupby(prepared.owner, sort=False).sum()
+        return parts.idxmax()
+
+    first = leader(others)
+    halves = [leader(rng.choice(others, len(others) // 2, replace=False)) for _ in range(resamples)]
+    return first, halves.count(first) / resamples

@@ -187,18 +187,31 @@ def test_an_array_is_no_frame():
         tables.prepare(np.ones((30, 2)))
 
 
-def test_stability_asks_random_halves_of_the_other_rows(monkeypatch):
+def test_stability_asks_random_halves_of_the_other_rows_for_the_leader_among_all(monkeypatch):
     prepared = tables.prepare(pd.DataFrame(np.random.default_rng(0).normal(size=(41, 2)), columns=["a", "b"]))
-    halves = []
+    asked = []
 
     def relevance(x, others, gamma):
-        halves.append(others)
-        return np.array([1.0, 0.0] if len(halves) % 4 else [0.0, 1.0])  # every fourth half names b
+        asked.append(others)
+        return np.array([0.0, 1.0] if len(asked) % 4 == 1 else [1.0, 0.0])  # all and every fourth half: b
 
     monkeypatch.setattr(tables, "row_relevance", relevance)
-    assert tables.first_column_stability(prepared, 1.0, 7) == ("a", 0.75)
+    assert tables.first_column_stability(prepared, 1.0, 7) == ("b", 0.25)
+    every, *halves = asked
+    assert np.array_equal(every, np.delete(prepared.X, 7, axis=0))
     assert len(halves) == 100
     for half in halves:
         assert len(np.unique(half, axis=0)) == len(half) == 20
         assert not (half == prepared.X[7]).all(axis=1).any()
     assert len({half.tobytes() for half in halves}) == 100
+
+
+def test_stability_names_the_column_that_explain_names_first():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(rng.normal(size=(60, 3)), columns=["a", "b", "c"])
+    prepared = tables.prepare(frame)
+    gamma = tables.stiffness(prepared.X)
+    found = [tables.first_column_stability(prepared, gamma, row, 20) for row in range(60)]
+    explained = [tables.explain(frame, prepared, gamma, row)["column"][0] for row in range(60)]
+    assert [name for name, _ in found] == explained
+    assert min(share for _, share in found) < 0.5 < max(share for _, share in found)
