@@ -99,17 +99,24 @@ def _drawn_auc(wins, labels, groups, draws, seed):
     return np.einsum("bi,bi->b", weights[0] @ wins, weights[1]) / weights[0].sum(1) / weights[1].sum(1)
 
 
-def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0):
+def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0, classes=None):
     """(mean, low, high) of values by the percentile bootstrap over whole groups.
 
     values: (n,), or (seeds, n) of several trainings for the same rows; then the trainings are resampled too
-    (few of them vary less than all would).
+    (few of them vary less than all would). classes: (n,); then every class counts the same, as in balanced
+    accuracy: the mean is that of the classes' means, and groups are resampled within each class.
     """
     values = np.atleast_2d(np.asarray(values, float))
-    _, member = np.unique(np.arange(values.shape[1]) if groups is None else groups, return_inverse=True)
-    sums, sizes = np.stack([np.bincount(member, row) for row in values]), np.bincount(member)
-    counts = _bootstrap_counts(len(sizes), draws, np.random.default_rng(seed))
-    return float(values.mean()), *_over_trainings(sums @ counts.T / (counts @ sizes), level, seed)
+    groups = np.arange(values.shape[1]) if groups is None else np.asarray(groups)
+    classes = np.zeros(values.shape[1]) if classes is None else np.asarray(classes)
+    generator, means, drawn = np.random.default_rng(seed), [], []
+    for side in (classes == name for name in np.unique(classes)):
+        _, member = np.unique(groups[side], return_inverse=True)
+        sums, sizes = np.stack([np.bincount(member, row) for row in values[:, side]]), np.bincount(member)
+        counts = _bootstrap_counts(len(sizes), draws, generator)
+        means.append(values[:, side].mean())
+        drawn.append(sums @ counts.T / (counts @ sizes))
+    return float(np.mean(means)), *_over_trainings(np.mean(drawn, axis=0), level, seed)
 
 
 def youden(scores, labels):

@@ -143,6 +143,20 @@ def test_mean_interval_over_trainings_resamples_them_too():
     np.testing.assert_allclose(scoring.mean_interval(same, groups), scoring.mean_interval(values[0], groups))
 
 
+def test_mean_interval_of_classes_resamples_within_each_and_counts_them_the_same():
+    classes, groups = np.repeat(["many", "few"], [250, 50]), np.arange(300) // 5
+    assert scoring.mean_interval(np.ones(300), groups, classes=classes) == (1, 1, 1)
+    rng = np.random.default_rng(1)
+    right = (RNG.random(300) < np.where(classes == "few", 0.6, 0.9)).astype(float)
+    sides = np.split(right.reshape(60, 5).mean(1), [50])  # one value for every group
+    drawn = [np.mean([rng.choice(side, len(side)).mean() for side in sides]) for _ in range(2000)]
+    mean, low, high = scoring.mean_interval(right, groups, draws=4000, classes=classes)
+    assert mean == pytest.approx((right[:250].mean() + right[250:].mean()) / 2)
+    np.testing.assert_allclose([low, high], np.quantile(drawn, [0.025, 0.975]), atol=0.015)
+    of_one = scoring.mean_interval(right, groups, classes=np.zeros(300))
+    np.testing.assert_equal(of_one, scoring.mean_interval(right, groups))
+
+
 def test_every_form_of_two_labels_is_the_same():
     labels = np.array([True, False, True, False])
     forms = [labels, labels.tolist(), labels.astype(int), labels.astype(float), np.where(labels, 1, -1),
