@@ -12,8 +12,9 @@ GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 # heading of an entry: **word, another** (12, 14) or (every notebook)
 HEADWORDS = dict(re.findall(r"^\*\*(.+?)\*\* \((.+?)\)$", GLOSSARY, re.MULTILINE))
 # names of things that a reader of notebooks knows, of data, of people's projects, and letters of formulas
-NAMES = {"ABC", "AC", "BA", "BC", "QK", "JB", "CPU", "CRC", "GPU", "GPUs", "GraphNeT", "JSON", "JupyterLab",
-         "LeCun", "MB", "NumPy", "PlantVillage", "PyTorch", "RDKit", "SciPy", "UCI"}  # fmt: skip
+NAMES = {"ABC", "AC", "ACB", "BA", "BAC", "BC", "QK", "JB", "CPU", "CRC", "GPU", "GPUs", "GraphNeT", "JSON",
+         "JupyterLab", "LeCun", "MB", "NumPy", "PlantVillage", "PyTorch", "RDKit", "SciPy",
+         "UCI"}  # fmt: skip
 # what a beginner cannot know and some notebook uses; the glossary has more
 WORDS = """
 adjusted Rand index, anomaly score, attention, autoencoder, autograd, average precision, bagging,
