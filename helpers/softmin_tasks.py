@@ -170,22 +170,24 @@ def softmin_by_tasks(X, gamma, squared, precision, device, scheduler):
         return scores
     X = X - X.mean(axis=0)  # short rows, small rounding errors
     nearest = nearest_distances(X) ** 2
-    groups = by_precision(X, nearest, gamma)
-    if "pairs" in groups:
+    pairs, alone = by_precision(X, nearest, gamma)
+    if pairs:
         scores[:] = scores_by_pairs(X, gamma, device, scheduler)
-    jobs = [(rows[part], gamma, device, kind) for kind, rows in groups.items() if kind != "pairs"
-            for part in strips(len(rows))]
+    jobs = [(rows[part], gamma, device, kind) for kind, rows in alone.items() for part in strips(len(rows))]
     each(scores_alone, [X, nearest], jobs, keep, device, scheduler)
     return scores
 
 
 def by_precision(X, nearest, gamma):
-    """{precision: rows} of centred X: what each row needs so that its score errs by LARGEST_ERROR at most."""
+    """(whether pairs serve the other rows, {precision: rows done alone}) of centred X.
+
+    So that each score errs by LARGEST_ERROR at most.
+    """
     with np.errstate(over="ignore"):  # what is infinite is too large
         error = float32_error(X, nearest, gamma)
         doubtful = (error > LARGEST_ERROR) | (8 * gamma * (X**2).sum(axis=1).max() > LARGEST_FLOAT32)
         far = ~doubtful & (-gamma * nearest < SMALLEST * np.log(2))
     coarse = (error - 4e-6 / gamma) * 2.0**-29 > LARGEST_ERROR  # the same in float64
-    by_pairs = {"pairs": ~doubtful & ~far} if (doubtful | far).mean() <= 0.5 else {}  # else they save nothing
-    alone = {"float32": far if by_pairs else ~doubtful, "float64": doubtful & ~coarse, "exact": coarse}
-    return {kind: np.flatnonzero(rows) for kind, rows in {**by_pairs, **alone}.items()}
+    pairs = (doubtful | far).mean() <= 0.5  # else they save nothing
+    alone = {"float32": far if pairs else ~doubtful, "float64": doubtful & ~coarse, "exact": coarse}
+    return pairs, {kind: np.flatnonzero(rows) for kind, rows in alone.items()}
