@@ -2,10 +2,13 @@
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack
-from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.sparse import csr_array
+from scipy.spatial.distance import cdist
 from sklearn.metrics.pairwise import euclidean_distances
 
 from helpers.runtime import progress
+
+ROWS = 256  # of both sides of a block of city-block distances: they stay in a core's cache
 
 
 def _checked_rows(X, Y, sigma):
@@ -26,9 +29,14 @@ def city_block(X, Y=None):
     """
     same = Y is None
     X, Y = _checked_rows(X, Y, 1.0)
-    if same:
-        return squareform(pdist(X, "cityblock").astype(np.float32))
-    return cdist(X, Y, "cityblock").astype(np.float32)
+    distances = np.empty((len(X), len(Y)), np.float32)
+    for i in range(0, len(X), ROWS):
+        for j in range(i if same else 0, len(Y), ROWS):
+            part = cdist(X[i:i + ROWS], Y[j:j + ROWS], "cityblock")
+            distances[i:i + ROWS, j:j + ROWS] = part
+            if same:
+                distances[j:j + ROWS, i:i + ROWS] = part.T
+    return distances
 
 
 def principal_axes(environments, size):
@@ -122,11 +130,11 @@ def kernel_between(new, known, sigma, block=32, shape="gauss"):
         rows, columns = np.flatnonzero(element == kind), np.flatnonzero(their_element == kind)
         rows, columns = (each[np.argsort(of[each], kind="stable")] for each, of in
                          ((rows, molecule), (columns, their_molecule)))
-        present, starts = np.unique(their_molecule[columns], return_index=True)
+        present, sums = _sums_over_atoms(their_molecule[columns], float)
         for some in np.array_split(rows, max(1, len(rows) // (8 * block))):
             squared = euclidean_distances(features[some], others[columns], squared=True)
-            sums = np.add.reduceat(similarity(squared * (-0.5 / sigma**2)), starts, axis=1)
-            np.add.at(kernel, (molecule[some][:, None], present), sums)
+            similar = similarity(squared * (-0.5 / sigma**2)) @ sums.T
+            np.add.at(kernel, (molecule[some][:, None], present), similar)
     return kernel
 
 
@@ -134,16 +142,23 @@ def _add_atoms(kernel, x, molecule, block, similarity):
     """Add the atoms of one element, sorted by molecule, in blocks of molecules; mirror the upper half."""
     half, one = -0.5 * np.einsum("ad,ad->a", x, x)[:, None], np.ones((len(x), 1), x.dtype)
     left, right = np.hstack([x, half, one]), np.hstack([x, one, half])  # left @ right.T = -|x - x'|^2 / 2
-    present, starts = np.unique(molecule, return_index=True)
-    ends = np.append(starts[1:], len(x))
+    present, sums = _sums_over_atoms(molecule, x.dtype)
+    starts = sums.indptr
     for low in progress(range(0, len(present), block), "kernel"):
         high = min(low + block, len(present))
-        begin = starts[low]
-        similar = similarity(left[begin:ends[high - 1]] @ right[begin:].T)
-        similar = np.add.reduceat(similar, starts[low:high] - begin, axis=0)
-        similar = np.add.reduceat(similar, starts[low:] - begin, axis=1)
+        begin, end = starts[low], starts[high]
+        similar = sums[low:high, begin:end] @ similarity(left[begin:end] @ right[begin:].T)
+        similar = (sums[low:, begin:] @ similar.T).T
         kernel[np.ix_(present[low:high], present[low:])] += similar
         kernel[np.ix_(present[high:], present[low:high])] += similar[:, high - low:].T
+
+
+def _sums_over_atoms(molecule, dtype):
+    """(molecules (k,), sparse (k, A)) of sorted atoms: the product adds what belongs to the same molecule."""
+    present, starts = np.unique(molecule, return_index=True)
+    ones = np.ones(len(molecule), dtype)
+    shape = len(present), len(molecule)
+    return present, csr_array((ones, np.arange(len(ones)), np.append(starts, len(ones))), shape)
 
 
 def squared_distances(kernel, of_new, of_known):
