@@ -8,7 +8,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from helpers.runtime import progress
 
-ROWS = 256  # of both sides of a block of city-block distances: they stay in a core's cache
+ROWS = 256  # of both sides of a block of city-block distances, so that they stay in the cache
 
 
 def _checked_rows(X, Y, sigma):
@@ -130,11 +130,11 @@ def kernel_between(new, known, sigma, block=32, shape="gauss"):
         rows, columns = np.flatnonzero(element == kind), np.flatnonzero(their_element == kind)
         rows, columns = (each[np.argsort(of[each], kind="stable")] for each, of in
                          ((rows, molecule), (columns, their_molecule)))
-        present, sums = _sums_over_atoms(their_molecule[columns], float)
+        present, starts = np.unique(their_molecule[columns], return_index=True)
         for some in np.array_split(rows, max(1, len(rows) // (8 * block))):
             squared = euclidean_distances(features[some], others[columns], squared=True)
-            similar = similarity(squared * (-0.5 / sigma**2)) @ sums.T
-            np.add.at(kernel, (molecule[some][:, None], present), similar)
+            sums = np.add.reduceat(similarity(squared * (-0.5 / sigma**2)), starts, axis=1)
+            np.add.at(kernel, (molecule[some][:, None], present), sums)
     return kernel
 
 
@@ -142,8 +142,10 @@ def _add_atoms(kernel, x, molecule, block, similarity):
     """Add the atoms of one element, sorted by molecule, in blocks of molecules; mirror the upper half."""
     half, one = -0.5 * np.einsum("ad,ad->a", x, x)[:, None], np.ones((len(x), 1), x.dtype)
     left, right = np.hstack([x, half, one]), np.hstack([x, one, half])  # left @ right.T = -|x - x'|^2 / 2
-    present, sums = _sums_over_atoms(molecule, x.dtype)
-    starts = sums.indptr
+    present, starts = np.unique(molecule, return_index=True)
+    starts = np.append(starts, len(x))
+    ones, shape = np.ones(len(x), x.dtype), (len(present), len(x))
+    sums = csr_array((ones, np.arange(len(x)), starts), shape)  # times atoms: added up for each molecule
     for low in progress(range(0, len(present), block), "kernel"):
         high = min(low + block, len(present))
         begin, end = starts[low], starts[high]
@@ -151,14 +153,6 @@ def _add_atoms(kernel, x, molecule, block, similarity):
         similar = (sums[low:, begin:] @ similar.T).T
         kernel[np.ix_(present[low:high], present[low:])] += similar
         kernel[np.ix_(present[high:], present[low:high])] += similar[:, high - low:].T
-
-
-def _sums_over_atoms(molecule, dtype):
-    """(molecules (k,), sparse (k, A)) of sorted atoms: the product adds what belongs to the same molecule."""
-    present, starts = np.unique(molecule, return_index=True)
-    ones = np.ones(len(molecule), dtype)
-    shape = len(present), len(molecule)
-    return present, csr_array((ones, np.arange(len(ones)), np.append(starts, len(ones))), shape)
 
 
 def squared_distances(kernel, of_new, of_known):

@@ -1,5 +1,7 @@
 """Every exercise of every notebook is gradable: the reference earns all, wrong answers what they deserve.
 
+The lessons take turns with both (tests.turns), in different weeks.
+
 The wrong answers stand in wrong_answers beside this file, with the points that each check gives them. All of
 it goes the way that a submission goes: merged, cut to what the checks need, run by nbval in the sandbox.
 """
@@ -33,7 +35,7 @@ def grade(number, answers):
     return {row["exercise"]: row for row in result["exercises"]}
 
 
-@pytest.mark.parametrize("number", share(NUMBERS, 3))
+@pytest.mark.parametrize("number", share(NUMBERS, 3, later=2))
 def test_the_reference_earns_everything_through_the_slice(number):
     reference = nbformat.read(find_checked(number), 4)
     for exercise, row in grade(number, {one.id: one.source for one in contract.exercises(reference)}).items():

@@ -1,6 +1,6 @@
 """For self_check every solution of the course is correct, and what is given out is not attempted.
 
-The lessons take turns; that each reference earns all points, the tests of the grader see every time.
+The lessons take turns, another third than those whose references the tests of the grader see.
 """
 
 import builtins
