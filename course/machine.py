@@ -24,6 +24,10 @@ EVERYWHERE = {
     # they ask again and again, they take the core from those they wait for as soon as anybody else computes
     "OMP_WAIT_POLICY": "passive",
     "OPENBLAS_THREAD_TIMEOUT": "4",
+    # an array's memory would be given back, asked for again a moment later and cleared page by page: up to
+    # 64 MB it is kept, and it comes in large pages (glibc reads this, nothing else does)
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=67108864"
+                      ":glibc.malloc.trim_threshold=268435456",
 }
 
 

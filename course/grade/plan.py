@@ -22,8 +22,9 @@ from course.notebooks import ROOT
 
 UNSEEN = ("NameError", "AttributeError", "KeyError")  # of a name that no analysis sees: eval("np"), say
 WORD = re.compile(r"\w+")
-# a fork copies the table of all pages: with huge ones, where the system has them, it takes half the time
-HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+# a fork copies the table of all pages: with large ones (course.machine), also for Python's own objects, it
+# takes half the time
+LARGE_PAGES = {"PYTHONMALLOC": "malloc"}
 
 
 @functools.lru_cache(maxsize=64)
@@ -209,7 +210,7 @@ def environment():
         **kept,
         **machine.EVERYWHERE,
         **machine.counts(1),
-        **HUGE_PAGES,
+        **LARGE_PAGES,
         "HOME": "/tmp",
         "MPLCONFIGDIR": "/tmp/matplotlib",
         "IPYTHONDIR": "/tmp/ipython",
