@@ -22,9 +22,6 @@ from course.notebooks import ROOT
 
 UNSEEN = ("NameError", "AttributeError", "KeyError")  # of a name that no analysis sees: eval("np"), say
 WORD = re.compile(r"\w+")
-# a fork copies the table of all pages: with large ones (course.machine), also for Python's own objects, it
-# takes half the time
-LARGE_PAGES = {"PYTHONMALLOC": "malloc"}
 
 
 @functools.lru_cache(maxsize=64)
@@ -210,7 +207,8 @@ def environment():
         **kept,
         **machine.EVERYWHERE,
         **machine.counts(1),
-        **LARGE_PAGES,
+        # a fork copies the table of all pages: with large ones, for Python's objects too, in half the time
+        "PYTHONMALLOC": "malloc",
         "HOME": "/tmp",
         "MPLCONFIGDIR": "/tmp/matplotlib",
         "IPYTHONDIR": "/tmp/ipython",

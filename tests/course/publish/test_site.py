@@ -207,10 +207,10 @@ def kinds_and_share(built, pages):
 def test_a_wide_page_stays_in_place_and_axe_finds_no_serious_violation(browser, address, built, html_pages):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found, read = [], kinds_and_share(built, html_pages)
-    with_code = share(read, 7)
+    in_turn = share(read, 7)  # with their code, and in the dark scheme
     for scheme in ("light", "dark"):
         page = browser.new_page(viewport={"width": 1300, "height": 1000}, color_scheme=scheme)
-        for path in html_pages if scheme == "light" else share(read, 7):
+        for path in html_pages if scheme == "light" else in_turn:
             page.goto(f"{address}/{path.relative_to(built).as_posix()}")
             if (moved := page.evaluate(SHIFTS)) > 0.01:
                 found.append(f"{path.name} {scheme}: what is read moves while the page loads ({moved:.2f})")
@@ -219,7 +219,7 @@ def test_a_wide_page_stays_in_place_and_axe_finds_no_serious_violation(browser, 
             if path not in read:
                 continue
             # the thousand coloured words of a page's code are the same five colours on every page
-            context = None if path in with_code else {"exclude": [[".highlight"]]}
+            context = None if path in in_turn else {"exclude": [[".highlight"]]}
             result = axe.run(page, context, {"resultTypes": ["violations"]})
             for violation in result.response["violations"]:
                 if violation["impact"] in ("serious", "critical"):
