@@ -3,6 +3,7 @@
 Source of score and relevance: J. Kauffmann, K.-R. Müller, G. Montavon, Pattern Recognition 101:107198 (2020).
 """
 
+from functools import partial
 from math import comb
 
 import numpy as np
@@ -33,7 +34,7 @@ def log_offset(X, theta):
     """
     theta = positive("theta", theta)
     numbers = finite_numbers(X, smallest=0)
-    return np.log((X if isinstance(X, (pd.DataFrame, pd.Series)) else numbers) + theta)
+    return np.log((X.astype(float) if isinstance(X, (pd.DataFrame, pd.Series)) else numbers) + theta)
 
 
 def squared_distances(X):
@@ -236,11 +237,19 @@ def one_group_copy(X, rng):
     """Return (n, d) rows with the columns of X (n, d) and its correlations, but one group: a Gaussian copula.
 
     The null model for groups: one Gaussian with the correlations of the normal scores of X (ranks bent to a
-    bell), each column then bent back to its values. Source: R. Nelsen, An introduction to copulas (2006).
+    bell), each column then bent back to its values; a constant one goes with none. Source: R. Nelsen, An
+    introduction to copulas (2006).
     """
     X = data_matrix(X)
     normal = norm.ppf(rankdata(X, axis=0) / (len(X) + 1))
-    drawn = rng.multivariate_normal(np.zeros(X.shape[1]), np.corrcoef(normal.T), len(X), method="cholesky")
+    with np.errstate(invalid="ignore"):  # 0 / 0 of a constant column
+        correlations = np.atleast_2d(np.corrcoef(normal.T))
+    correlations = np.where(np.isnan(correlations), np.eye(X.shape[1]), correlations)
+    draw = partial(rng.multivariate_normal, np.zeros(X.shape[1]), correlations, len(X))
+    try:
+        drawn = draw(method="cholesky")
+    except np.linalg.LinAlgError:  # columns that follow from others, or more columns than rows
+        drawn = draw(method="eigh")
     return np.column_stack([np.quantile(x, norm.cdf(u)) for x, u in zip(X.T, drawn.T, strict=True)])
 
 

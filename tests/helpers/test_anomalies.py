@@ -312,6 +312,9 @@ def test_log_offset_is_the_logarithm_and_keeps_the_frame():
     assert list(logged.columns) == ["Fresh", "Milk"]
     np.testing.assert_allclose(logged, [[0, log(100)], [log(10), log(2)]])
     np.testing.assert_allclose(anomalies.log_offset([3.0], 0.5), log(3.5))
+    for kind in ("float16", "float32", object, "Int64"):
+        same = anomalies.log_offset(frame.astype(kind), 1e5)  # beyond what float16 holds
+        pd.testing.assert_frame_equal(same, anomalies.log_offset(frame, 1e5))
 
 
 @pytest.mark.parametrize(("X", "theta", "error", "message"), [

@@ -135,3 +135,20 @@ def test_a_one_group_copy_is_one_gaussian_with_the_columns_and_correlations_of_t
     np.testing.assert_array_equal(copy, anomalies.one_group_copy(X, np.random.default_rng(1)))
     with pytest.raises(ValueError, match=r"^X: shape \(3,\) is not 2-D"):
         anomalies.one_group_copy([1.0, 2.0, 3.0], rng)
+
+
+@pytest.mark.parametrize("columns", ["one", "constant", "doubled", "many"])
+def test_a_one_group_copy_takes_columns_that_say_the_same_or_nothing(columns):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 40))
+    X = {"one": x[:, None], "constant": np.column_stack([x, np.full(40, 3.0), x + y]),
+         "doubled": np.column_stack([x, x, y]), "many": rng.normal(size=(40, 60))}[columns]
+    copy = anomalies.one_group_copy(X, np.random.default_rng(1))
+    assert copy.shape == X.shape
+    assert (copy >= X.min(0)).all()
+    assert (copy <= X.max(0)).all()
+    if columns == "doubled":
+        np.testing.assert_allclose(copy[:, 0], copy[:, 1], atol=1e-5)
+    if columns == "constant":
+        assert (copy[:, 1] == 3).all()
+        assert np.corrcoef(copy[:, [0, 2]].T)[0, 1] > 0.4
