@@ -12,7 +12,7 @@ from sklearn.preprocessing import OneHotEncoder, PowerTransformer, RobustScaler,
 
 from helpers.anomalies import feature_relevance
 from helpers.reading import read_table  # noqa: F401, part of this module for its users
-from helpers.softmin import data_matrix, nearest_distances
+from helpers.softmin import LARGEST, data_matrix, nearest_distances
 
 FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 0.5  # rows of a table; words of a category; of quantiles
 ID = re.compile(r"(?i:(?:^|[_\s.-])(?:id|nr|uuid)$|^(?:index|key|zip|zip.?code|plz|postcode)$)|[a-z]I[Dd]$")
@@ -38,17 +38,18 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
 
     Numbers: median for missing ones, standardised by median and quartiles, so that one extreme row neither
     hides itself nor shrinks the others; skewed ones by Yeo and Johnson's transformation first (Biometrika
-    87:954, 2000), fitted between the 5 % and 95 % quantiles for the same reason; words: one 0/1 column each,
-    "missing" a word of its own; a 0/1 column says where a number was missing. Rows that differ in a word are
-    as far apart as two typical rows in a number.
-    Left out: leave_out, dates, columns that name or count rows, mix numbers with text, have one value, are
-    mostly missing or say the same as another; rows with nothing in them; beyond most_rows a random choice
-    stays. A number that may stand for a missing one (-999) is named in its step; infinite ones are missing.
-    Raises ValueError where too little is left.
+    87:954, 2000), fitted between the 5 % and 95 % quantiles for the same reason, and straight beyond them
+    where the bend would merge values or hide far ones; words: one 0/1 column each, "missing" a word of its
+    own; a 0/1 column says where a number was missing. Rows that differ in a word are as far apart as two
+    typical rows in a number.
+    Left out: leave_out (one name or several), dates, columns that name or count rows, mix numbers with text,
+    have one value, are mostly missing or say the same as another; rows with nothing in them; beyond most_rows
+    a random choice stays. A number that may stand for a missing one (-999) is named in its step; infinite
+    ones are missing, and what lies beyond 1e150 counts as 1e150, which its step says.
+    Raises ValueError where too little is left, a name is no column or most_rows is below 20.
     """
-    _check_frame(frame)
-    for name in set(leave_out) - set(frame):
-        raise ValueError(f"leave_out: {name!r} is no column; allowed are {', '.join(map(str, frame))}")
+    leave_out = leave_out if pd.api.types.is_list_like(leave_out) else [leave_out]
+    _check(frame, leave_out, most_rows)
     infinite = frame.isin([np.inf, -np.inf])
     frame = frame.mask(infinite)
     why = {name: "asked for" if name in leave_out else _why_not(name, frame[name]) for name in frame}
@@ -73,8 +74,8 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     return Prepared(np.hstack([*parts.values()]), owner, rows, reasons, done)
 
 
-def _check_frame(frame):
-    """Raise where it is no DataFrame, or its columns have no names of their own, or are sparse."""
+def _check(frame, leave_out, most_rows):
+    """Raise for no DataFrame, columns without names of their own or sparse, unknown names, too few rows."""
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"frame: {type(frame).__name__} is not allowed; give a pandas.DataFrame")
     if frame.columns.nlevels > 1 or frame.columns.hasnans:
@@ -84,6 +85,12 @@ def _check_frame(frame):
                          "allowed are different names")
     if any(isinstance(kind, pd.SparseDtype) for kind in frame.dtypes):
         raise ValueError("frame: some columns are sparse; give frame.sparse.to_dense()")
+    for name in set(leave_out) - set(frame):
+        raise ValueError(f"leave_out: {name!r} is no column; allowed are {', '.join(map(str, frame))}")
+    whole = isinstance(most_rows, (int, np.integer)) and not isinstance(most_rows, bool)
+    if not whole or most_rows < FEWEST_ROWS:
+        raise ValueError(f"most_rows: {most_rows!r} is not allowed; give a whole number of at least "
+                         f"{FEWEST_ROWS}")
 
 
 def _numbers_of(columns, left_out):
@@ -134,6 +141,8 @@ def _why_not(name, values):
 
 def _why_not_numbers(name, numbers):
     """Why numbers (n,) of a column say nothing about what is unusual, or ""."""
+    if np.quantile(np.abs(numbers), 0.95) > LARGEST:
+        return f"numbers beyond {LARGEST:g}; give them in a larger unit"
     if len(numbers) > 2 and np.unique(np.diff(numbers)).tolist() in ([1], [-1]):
         return "counts the rows"
     if (numbers != np.round(numbers)).any():
@@ -166,13 +175,52 @@ def _as_numbers(values):
 
 def _standardised(numbers):
     """(numbers (n, 1) of median 0 and quartiles as those of a standard normal variable, what was done)."""
+    huge = np.abs(numbers) > LARGEST
+    numbers = np.clip(numbers, -LARGEST, LARGEST)
     low, quarter, middle, rest, high = np.quantile(numbers, [0.05, 0.25, 0.5, 0.75, 0.95])
-    skewed = abs(high + low - 2 * middle) > SKEWED * (high - low)
-    scale = RobustScaler(unit_variance=True) if rest > quarter else StandardScaler()
-    if not skewed:
-        return scale.fit_transform(numbers), "standardised"
-    bent = PowerTransformer(standardize=False).fit(np.clip(numbers, low, high)).transform(numbers)
-    return scale.fit_transform(bent), "skewed: Yeo-Johnson, standardised"
+    robust = RobustScaler(unit_variance=True) if rest > quarter else StandardScaler()
+    with np.errstate(all="ignore"):  # what overflows is not taken, or cut
+        if 0 < rest - quarter < 1e-12:  # masses of atoms in kg, for scikit-learn the same as a constant
+            return _standardised((numbers - middle) / (rest - quarter))
+        skewed = abs(high + low - 2 * middle) > SKEWED * (high - low)
+        if low == high:  # nearly all numbers are the same: the others set the scale
+            low, high = np.quantile(numbers[numbers != middle], [0.25, 0.75])
+            low, high = min(low, middle), max(high, middle)
+        inside = np.clip(numbers, low, high)
+        columns, done = robust.fit(inside).transform(numbers), "standardised"
+        apart = np.unique(columns.round(6), return_index=True)[1]  # rows that a bend has to keep apart
+        bends = {"Yeo-Johnson": _bent, "Yeo-Johnson from 5 % to 95 %": _bent_inside} if skewed else {}
+        for how, bend in bends.items():
+            within, bent = bend(numbers, inside, middle)
+            finite = np.isfinite([*within, *bent]).all()
+            bent = robust.fit(within).transform(bent) if finite else bent * np.nan
+            if len(np.unique(bent[apart].round(9))) == len(apart):
+                columns, done = bent, f"skewed: {how}, standardised"
+                break
+    done += f"; {huge.sum()} beyond {LARGEST:g}, taken as that" if huge.any() else ""
+    return np.clip(columns, -LARGEST, LARGEST), done
+
+
+def _bent(numbers, inside, middle):
+    """(inside, numbers) (n, 1) in Yeo and Johnson's bend; NaN for numbers where it would hide far ones.
+
+    A power below 0 or above 2 has a bound on one side, and lets far values on the other explode.
+    """
+    low, high = inside.min(), inside.max()
+    power = PowerTransformer(standardize=False).fit(inside)
+    far = ((numbers < 2 * low - high) | (numbers > 2 * high - low)).any()
+    bent = power.transform(numbers)
+    return power.transform(inside), bent * np.nan if far and not -0.5 <= power.lambdas_[0] <= 2.5 else bent
+
+
+def _bent_inside(numbers, inside, middle):
+    """The same in units of the width inside, and straight on beyond it: nothing merges, nothing explodes."""
+    width = inside.max() - inside.min()
+    unit = (inside - middle) / width
+    power = PowerTransformer(standardize=False).fit(unit)
+    slope = (1 + np.abs(unit)) ** (np.sign(unit) * (power.lambdas_[0] - 1))
+    within = power.transform(unit)
+    return within, within + slope * (numbers - inside) / width
 
 
 def _missing_code(numbers):

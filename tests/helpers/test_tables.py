@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, yeojohnson, yeojohnson_normmax
+from sklearn.datasets import load_wine
+from sklearn.preprocessing import PowerTransformer, RobustScaler
 
 from helpers import anomalies, tables
 from helpers.datasets import SPENDINGS, load_wholesale
@@ -58,6 +60,8 @@ def test_rows_beyond_the_most_and_rows_with_nothing_are_counted():
 
 @pytest.mark.parametrize(("frame", "options", "says"), [
     (messy(), {"leave_out": ["age"]}, "leave_out: 'age' is no column; allowed are id, name"),
+    (messy(), {"leave_out": "ab"}, "leave_out: 'ab' is no column; allowed are id, name"),
+    (messy(), {"most_rows": 0}, "most_rows: 0 is not allowed; give a whole number of at least 20"),
     (messy(12), {}, "columns and 12 rows are left; needed are at least 1 column and 20 rows"),
     (pd.DataFrame(np.ones((30, 2)), columns=["a", "a"]), {}, "frame: two columns are called 'a'; allowed"),
     (messy()[["height"]].astype(pd.SparseDtype(float)), {}, "some columns are sparse; give frame.sparse.to"),
@@ -112,6 +116,74 @@ def test_one_extreme_value_is_neither_hidden_nor_shrinks_the_others(usual):
     assert anomalies.softmin_scores(after, tables.stiffness(after)).argmax() == 7
 
 
+FAR_FROM_ZERO = {"year": lambda rng: 1990 + rng.exponential(8, 200).astype(int),
+                 "pH": lambda rng: 7 + rng.exponential(0.1, 200),
+                 "hPa": lambda rng: 1013 - rng.exponential(3, 200),
+                 "K": lambda rng: 293 + rng.exponential(2, 200)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("unit", FAR_FROM_ZERO)
+def test_skewed_columns_far_from_zero_keep_their_values_apart(unit, seed):
+    values = FAR_FROM_ZERO[unit](np.random.default_rng(seed))
+    column = tables.prepare(pd.DataFrame({unit: values})).X[:, 0]
+    order = np.argsort(values)
+    different = np.diff(values[order]) > 0
+    assert (np.diff(column[order])[different] > 1e-7).all()
+    assert (np.diff(column[order])[~different] == 0).all()
+    np.testing.assert_allclose(np.diff(np.quantile(column, [0.25, 0.75])), 2 * norm.ppf(0.75))
+
+
+@pytest.mark.parametrize("outlier", [2150, 1800, -1e9, 1e300])
+def test_a_far_value_of_a_skewed_column_stands_out_and_stays_a_number(outlier):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"kg": rng.normal(70, 8, 200), "year": 1990 + rng.exponential(8, 200).round()})
+    frame.loc[7, "year"] = outlier
+    prepared = tables.prepare(frame)
+    assert 5 < abs(prepared.X[7, 1]) < 10 * abs(outlier)
+    assert anomalies.softmin_scores(prepared.X, tables.stiffness(prepared.X)).argmax() == 7
+    assert ("1 beyond 1e+150, taken as that" in prepared.steps["step"][1]) == (outlier == 1e300)
+
+
+def test_beyond_the_quantiles_a_far_value_goes_straight_on():
+    years = 1990 + np.random.default_rng(2).lognormal(2, 1, 200).round()
+    years[:2] = 2150, 1800
+    low, middle, high = np.quantile(years, [0.05, 0.5, 0.95])
+    unit, beyond = ((part - middle) / (high - low) for part in (np.clip(years, low, high), years))
+    power = yeojohnson_normmax(unit)
+    slope = (yeojohnson(unit + 1e-6, power) - yeojohnson(unit - 1e-6, power)) / 2e-6
+    bent = yeojohnson(unit, power) + slope * (beyond - unit)
+    quarter, median, rest = np.quantile(bent, [0.25, 0.5, 0.75])
+    expected = (bent - median) / (rest - quarter) * 2 * norm.ppf(0.75)
+    prepared = tables.prepare(pd.DataFrame({"year": years}))
+    assert prepared.steps["step"][0] == "skewed: Yeo-Johnson from 5 % to 95 %, standardised"
+    np.testing.assert_allclose(prepared.X[:, 0], expected, rtol=1e-4)
+
+
+def test_a_column_without_far_values_is_bent_as_it_is():
+    acid = load_wine(as_frame=True).data[["malic_acid"]]
+    bend = PowerTransformer(standardize=False).fit(acid.clip(*np.quantile(acid, [0.05, 0.95])).to_numpy())
+    expected = RobustScaler(unit_variance=True).fit_transform(bend.transform(acid.to_numpy()))
+    np.testing.assert_array_equal(tables.prepare(acid).X, expected)
+
+
+def test_the_unit_of_a_column_does_not_matter():
+    masses = np.random.default_rng(0).normal(20, 2, 60)
+    expected = tables.prepare(pd.DataFrame({"u": masses})).X
+    for unit in (1.66e-27, 1e-300, 1e140):
+        np.testing.assert_allclose(tables.prepare(pd.DataFrame({"kg": masses * unit})).X, expected, atol=1e-9)
+    assert tables.prepare(pd.DataFrame({"u": masses, "kg": masses * 1e160})).left_out["reason"].tolist() == [
+        "numbers beyond 1e+150; give them in a larger unit"]
+
+
+@pytest.mark.parametrize("same", [70, 95])
+def test_an_extreme_value_does_not_shrink_a_column_that_is_mostly_the_same(same):
+    values = np.r_[np.full(same, 3.0), np.random.default_rng(0).uniform(1, 5, 100 - same)].round(1)
+    frames = [pd.DataFrame({"a": np.r_[values[:-1], last]}) for last in (5, 1e9)]
+    before, after = (tables.prepare(frame).X[:-1] for frame in frames)
+    assert after.std() > before.std() / 2
+
+
 def test_missing_values_and_words_are_named():
     frame = messy()
     prepared = tables.prepare(frame)
@@ -144,6 +216,13 @@ def test_columns_that_look_like_something_else(name, values, reason):
     frame = pd.DataFrame({"kept": np.random.default_rng(5).normal(size=60), name: values})
     left_out = tables.prepare(frame).left_out
     assert left_out["reason"].tolist() == ([reason] if reason else [])
+
+
+def test_one_name_may_be_left_out_without_a_list():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 3)), columns=["a", "b", "ab"])
+    assert tables.prepare(frame, leave_out="ab").owner.tolist() == ["a", "b"]
+    frame.columns = [1, 2, 3]
+    assert tables.prepare(frame, leave_out=2).owner.tolist() == [1, 3]
 
 
 def test_a_column_that_says_the_same_as_another_counts_once():
