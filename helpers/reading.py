@@ -3,6 +3,7 @@
 import io
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,15 +11,17 @@ import pandas as pd
 from helpers import files
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", r"\s+": "spaces"}
+ALONE = "\x1f"  # between the columns of a file that has one: it occurs in no text
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 BINARY = {b"PK\x03\x04": "an Excel or zip file; save the sheet as CSV",
           b"\xd0\xcf\x11\xe0": "an old Excel file; save the sheet as CSV",
-          b"PAR1": "a Parquet file; save it as CSV",
+          b"<?xml": "XML; save it as CSV", b"PAR1": "a Parquet file; save it as CSV",
           b"%PDF": "a PDF; copy its table into a CSV file", b"\x1f\x8b": "compressed; unpack it first",
           b"[{": "JSON; save it as CSV", b'{"': "JSON; save it as CSV"}
 MISSING_WORDS = ["-", "--", "?", ".", "n.a.", "k.A.", "missing", "#N/V",
                  "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?"]
-NUMBER = (r"[$€£¥]?\s?((?:-?(?!0)\d{{1,3}}(?:[{group}\s'’]\d{{3}})+|[-+]?\d*)(?:[{point}]\d+)?)"
+QUOTED = re.compile(r'(?<![^\n,;\t|])"(?:[^"]|"")*+"(?=[,;\t|\n]|$)')  # may hold separators and line breaks
+NUMBER = (r"([$€£¥]?)\s?((?:-?(?!0)\d{{1,3}}(?:[{group}\s'’]\d{{3}})+|[-+]?\d*)(?:[{point}]\d+)?)"
           r"\s?(%|[$€£¥]|[^\W\d_]{{1,5}}[²³]?)?")
 
 
@@ -28,7 +31,9 @@ def read_table(path):
     The separator is the one of , ; tab and | that splits the header most often, else spaces, or what Excel's
     "sep=;" says; decimal commas, signs between thousands, and %, a currency or a unit that a whole column
     carries are read as numbers; usual signs for a missing value (MISSING_WORDS) as missing; text is UTF-8,
-    else UTF-16 (with its mark), else Windows-1252. Whatever is not plain is said in a warning.
+    else UTF-16 (with its mark), else Windows-1252. Whatever is not plain is said in a warning. Where nothing
+    in the file settles whether 1,250 is 1.25 or 1250, the comma is decimal between semicolons and in a file
+    of one column, else the point is; that is said with an example.
     Raises ValueError naming the file where it is no file, empty, a web page, an Excel file or the like, where
     the first line does not name the columns, or a row has too many values.
     """
@@ -37,38 +42,69 @@ def read_table(path):
     text, encoding = _decoded(path)
     marked = re.match(r"\s*sep=(.)\r?\n", text)
     text = text[marked.end():] if marked else text.lstrip("\n")
-    header, second, *_ = [*text.splitlines()[:2], "", ""]
-    separator = marked[1] if marked else max(",;\t|", key=header.count)
-    if not re.search(r"[,;\t|]", text) and len(header.split()) == len(second.split()) > 1:
-        separator = r"\s+"
-    plain = _parsed(path, text, separator)
-    commas = plain if separator == "," else _parsed(path, text, separator, decimal=",")
-    (points, found), (commas, signs) = _numbers(plain, ",", "."), _numbers(commas, ".", ",")
-    comma = len(commas.select_dtypes("number").columns) > len(points.select_dtypes("number").columns)
-    frame = commas if comma else points
-    unusual = [f"separated by {SEPARATORS.get(separator, separator)}"] * (separator != ",")
-    unusual += ["decimal commas"] * comma + (signs if comma else found) + _doubtful_names(frame)
-    unusual += [f"encoded as {encoding}"] * (encoding != ENCODINGS[0])
+    separator = marked[1] if marked else _separator(text)
+    plain, unusual = _parsed(path, text, separator)
+    commas = plain if separator == "," else _parsed(path, text, separator, decimal=",")[0]
+    frame, signs = _with_decimal_sign(plain, commas, separator in (";", ALONE))
+    if separator not in (",", ALONE):
+        unusual = [f"separated by {SEPARATORS.get(separator, separator)}", *unusual]
+    unusual += signs + _doubtful_names(frame) + [f"encoded as {encoding}"] * (encoding != ENCODINGS[0])
     if unusual:
         warnings.warn(f"path: '{path}' is read as {', '.join(unusual)}", stacklevel=2)
     return frame
 
 
+def _separator(text):
+    """What separates the columns, by the header; what stands in quotes does not count."""
+    bare = QUOTED.sub("q", text[:2**16])
+    header, second, *_ = [*bare.splitlines()[:2], "", ""]
+    if not re.search(r"[,;\t|]", text) and len(header.split()) == len(second.split()) > 1:
+        return r"\s+"
+    if not re.search(r"[,;\t|]", header):
+        lines = [line for line in QUOTED.sub("q", text).splitlines()[1:] if "," in line]
+        numbers = [NUMBER.format(group=group, point=point) for group, point in (",.", ".,")]
+        if lines and all(any(re.fullmatch(number, line.strip()) for number in numbers) for line in lines):
+            return ALONE
+    return max(",;\t|", key=header.count)
+
+
 def _parsed(path, text, separator, **how):
-    """A frame of the text; ValueError naming the file, and what is wrong with its first lines."""
+    """(frame of the text, what was put right); ValueError naming the file, and what is wrong with its lines.
+
+    Each column is read in one piece, so that a code is not 1 here and "1" there.
+    """
+    read = partial(pd.read_csv, sep=separator, na_values=MISSING_WORDS, low_memory=False, **how)
     try:
         if files.disguise(path):
             raise pd.errors.ParserError
-        frame = pd.read_csv(io.StringIO(text), sep=separator, na_values=MISSING_WORDS, **how)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = read(io.StringIO(text), index_col=False)  # else pandas may take the first column as names
+    except pd.errors.ParserWarning:
+        frame = read(io.StringIO(text))
+        named, values = frame.shape[1], frame.shape[1] + frame.index.nlevels
+        raise ValueError(f"path: '{path}' names {named} columns in its first line and has {values} values in "
+                         "the row below; name each column, or delete the lines above the names") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         if more := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
             raise ValueError(f"path: '{path}' names {more[1]} columns in its first line and has {more[3]} "
                              f"values in line {more[2]}; delete lines above the names, or mend that line"
                              ) from None
         raise files.unreadable(path, "a table of values", error) from None
-    frame.columns = frame.columns.astype(str).str.strip()
+    frame.columns = _unique(frame.columns)
+    counts = [line.count(separator) for line in QUOTED.sub("q", text[:2**16]).splitlines() if line][:2]
+    ends = ["rows without their last separator"] * (len(counts) == 2 and counts[1] > counts[0])
     _check_first_lines(path, frame)
-    return frame
+    return frame, ends
+
+
+def _unique(names):
+    """Names without space around them and line breaks, made different as pandas does: kg, kg.1."""
+    found = []
+    for name in names.astype(str).str.strip().str.replace(r"\s*\n\s*", " ", regex=True):
+        again = (f"{name}.{count}" for count in range(1, 2 * len(names) + 1))
+        found.append(next(new for new in again if new not in {*found, *names}) if name in found else name)
+    return found
 
 
 def _check_first_lines(path, frame):
@@ -89,22 +125,79 @@ def _check_first_lines(path, frame):
                          f"{units[0]} [{unit}], and delete that line")
 
 
-def _numbers(frame, group, point):
-    """(frame with texts such as 1.234,5 or $1,234.50 or 12 % as numbers, what signs they had).
+def _with_decimal_sign(plain, commas, customary):
+    """(frame, what to say) of the decimal sign that makes numbers of more columns, else that more need.
 
-    Dates such as 01.02.2024 stay what they are: between thousands stand groups of three.
+    plain, commas: the table read with decimal points and commas. customary: commas, where nothing settles it.
     """
-    frame, signs = frame.copy(), []
+    points, others = _numbers(plain, ",", "."), _numbers(commas, ".", ",")
+    more = others[0].select_dtypes("number").shape[1] - points[0].select_dtypes("number").shape[1]
+    needed, doubtful = _signs_needed(plain, commas, {*points[0].select_dtypes("number"),
+                                                     *others[0].select_dtypes("number")})
+    settled = any(needed.values())
+    comma = more > 0 or more == 0 and (needed[","] > needed["."] if settled else customary and bool(doubtful))
+    frame, notes, thousands = others if comma else points
+    notes = ["decimal commas"] * (comma and needed[","] > 0) + notes
+    doubtful = {} if settled else doubtful
+    taken = [f"{name!r} ({text} as {number:.15g})" for name, (text, number) in thousands.items()
+             if name not in doubtful]
+    notes += [f"thousands in {', '.join(taken)}"] * bool(taken)
+    for name, text in doubtful.items():
+        fraction, whole = float(text.replace(",", ".")), int(re.sub("[.,]", "", text))
+        read, other = (fraction, whole) if ("," in text) == comma else (whole, fraction)
+        notes.append(f"{text} in {name!r} as {read:.15g}, though it may be {other:.15g}")
+    return frame, notes
+
+
+def _signs_needed(plain, commas, numbers):
+    """({sign: how many columns need it as decimal sign}, {column: a number of those that may be either}).
+
+    numbers: the columns that count. 1,250 may be either; 0,250, 1250,000, 1,25 and 1.250,5 need the comma as
+    decimal sign, 1,250,000 the point.
+    """
+    needed, doubtful = {".": 0, ",": 0}, {}
+    for name in plain:
+        texts = next((frame[name] for frame in (commas, plain) if frame[name].dtype.kind not in "biuf"), None)
+        if name not in numbers or texts is None:  # in both frames numbers: without a sign, or all with points
+            values = plain[name].dropna() if name in numbers else pd.Series(dtype=int)
+            needed["."] += bool((values % 1 != 0).any())
+            continue
+        digits = texts.dropna().astype(str).str.replace(r"[eE][+-]?\d+$", "0000", regex=True)  # settles it
+        digits = digits.str.replace(r"[^\d.,'’\s]", "", regex=True).str.strip()
+        digits = digits[digits.str.contains("[.,]")]
+        either = digits.str.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}")
+        last = digits[~either].str.extract(r"([.,])[^.,]*$")[0]
+        once = [text.count(sign) == 1 for text, sign in zip(digits[~either], last, strict=True)]
+        for sign in set(last.where(once, last.map({".": ",", ",": "."}))):
+            needed[sign] += 1
+        if either.any() and either.all():
+            doubtful[name] = digits.iloc[0]
+    return needed, doubtful
+
+
+def _numbers(frame, group, point):
+    """(frame with texts such as 1.234,5 or $1,234.50 or 12 % as numbers, what units they had, thousands).
+
+    thousands: {column: (text, number)} of a text with signs between thousands. Dates such as 01.02.2024 stay
+    what they are: between thousands stand groups of three.
+    """
+    frame, notes, thousands = frame.copy(), [], {}
     for name in frame.select_dtypes(exclude=["number", "bool"]):
         texts = frame[name].dropna().astype(str).str.replace("−", "-").str.strip()
         parts = texts.str.extract(f"^{NUMBER.format(group=group, point=point)}$")
-        one_sign = parts[1].nunique(dropna=False) == 1
-        if one_sign and parts[0].str.contains(r"\d", na=False).all():
-            digits = parts[0].str.replace(rf"[{group}\s'’]", "", regex=True)
+        if not parts[1].str.contains(r"\d", na=False).all():
+            continue
+        units = parts[0].fillna("") + parts[2].fillna("")
+        if units.nunique() == 1:
+            digits = parts[1].str.replace(rf"[{group}\s'’]", "", regex=True)
             frame[name] = pd.to_numeric(digits.str.replace(point, ".")).reindex(frame.index)
-            mark = re.sub(r"[\d\s.,'’+-]", "", texts.iloc[0])
-            signs += [f"numbers of {mark!r} in {name!r}"] * bool(mark)
-    return frame, signs
+            notes += [f"numbers of {units.iloc[0]!r} in {name!r}"] * bool(units.iloc[0])
+            if (grouped := digits != parts[1]).any():
+                thousands[name] = texts[grouped].iloc[0], frame[name][grouped.idxmax()]
+        elif len(texts):
+            two = texts[~units.duplicated()].iloc[:2]
+            notes.append(f"text in {name!r}, whose numbers have several units ({', '.join(two)})")
+    return frame, notes, thousands
 
 
 def _doubtful_names(frame):

@@ -125,7 +125,7 @@ def test_decimal_commas_and_encodings_are_found(tmp_path):
     for encoding, said in (("cp1252", ", encoded as cp1252"), ("utf-8", ""), ("utf-8-sig", ""),
                            ("utf-16", ", encoded as utf-16")):
         path.write_bytes(text.encode(encoding))
-        with pytest.warns(UserWarning, match=f"separated by semicolons, decimal commas{said}$"):
+        with pytest.warns(UserWarning, match=f"semicolons, decimal commas, thousands in 'Preis' .*{said}$"):
             frame = read_table(path)
         assert frame["Größe"].tolist() == [1.5, 2.25]
         assert frame["Preis"].tolist() == [1000, 3]
