@@ -128,6 +128,10 @@ def _why_not(name, values):
     numbers = pd.to_numeric(words, errors="coerce").notna()
     if 0.5 < numbers.mean() < 1:
         return f"numbers mixed with text such as {words[~numbers].iloc[0]!r}; leave such cells empty"
+    units = words.str.extract(r"^[-+]?([$€£¥]?)\s?[\d.,]+\s?([%$€£¥]?)$")
+    if units.notna().all(axis=None) and len(units.drop_duplicates()) > 1:
+        first, second = words[~units.duplicated()].iloc[:2]
+        return f"numbers in several units such as {first!r} and {second!r}"
     if present.nunique() <= MOST_WORDS:
         return ""
     if numbers.all():

@@ -207,6 +207,8 @@ def test_the_table_of_the_course_needs_no_hand():
     ("wave", MIXED * 1j, "complex numbers, lists or the like"),
     ("day", [20240101 + i % 28 for i in range(60)], "a date"),
     ("price", ["12.5", "3", "<5"] * 20, "numbers mixed with text such as '<5'; leave such cells empty"),
+    ("price", ["$5.00", "€7.00", "3.00"] * 20, "numbers in several units such as '$5.00' and '€7.00'"),
+    ("share", ["10 %", "20 %", "30 %"] * 20, ""),
     ("price", [f"{i} EUR" for i in range(60)], MANY % "0 EUR"),  # read_table would have made numbers of it
     ("weight", [f"{i}.5" for i in range(60)], "numbers stored as text such as '0.5'; pandas.to_numeric makes "
                                               "numbers of them"),
