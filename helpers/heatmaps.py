@@ -1,7 +1,8 @@
 """What does the score g(x) = w . phi(x) look at? Batched explanations of (network, direction, images).
 
-Images are uint8 RGB or preprocessed floats, (n, 3, h, w) or one (3, h, w); heatmaps are (n, h, w) or (h, w).
-Every function raises ValueError where the direction does not fit the features of the network.
+Images are uint8 RGB or preprocessed floats, (n, 3, h, w) or one (3, h, w), tensors or arrays; heatmaps are
+(n, h, w) or (h, w). Every function raises ValueError where the direction does not fit the features of the
+network, for NaN, and where no gradient gets through.
 """
 
 import warnings
@@ -13,9 +14,23 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.lrp import Biased, biased, rules
-from helpers.networks import BATCH, MEAN, evaluation, kept_output, named_layer, once, preprocessing_of, single
-from helpers.runtime import progress
+from helpers.images import from_array
+from helpers.lrp import Biased, biased, biased_with_rules  # noqa: F401 (biased: for notebooks)
+from helpers.networks import (
+    BATCH,
+    MEAN,
+    evaluation,
+    first_weight,
+    kept_output,
+    layout,
+    named_layer,
+    once,
+    preprocessing_of,
+    single,
+    standard,
+)
+from helpers.runtime import not_negative, progress, whole_number
+from helpers.softmin import finite_numbers
 
 BOX = tuple(255 * (bound - torch.tensor(MEAN)).view(3, 1, 1) for bound in (0, 1))  # darkest, brightest
 
@@ -33,7 +48,18 @@ def _gradient(network, direction, x):
     """dg/dx (n, 3, h, w) with one backward pass for the whole batch: images do not influence each other."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        return _at_least_float32(torch.autograd.grad(_score(network, direction, x).sum(), x)[0])
+        return _at_least_float32(_slopes(_score(network, direction, x), x, "network: its images get"))
+
+
+def _slopes(score, values, subject):
+    """d score / d values, of images that do not influence each other; ValueError where there is none."""
+    slopes = None
+    if score.requires_grad and values.requires_grad:
+        slopes = torch.autograd.grad(score.sum(), values, allow_unused=True)[0]
+    if slopes is None:
+        raise ValueError(f"{subject} no gradient of the score; the forward pass has to use it, and without "
+                         "torch.no_grad() or detach()")
+    return slopes
 
 
 def _at_least_float32(values):
@@ -41,31 +67,58 @@ def _at_least_float32(values):
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def _explain(function, network, direction, images, batch):
-    """Apply function(network, direction, x) to batches of preprocessed images and collect on the CPU.
+def _finite(name, values):
+    """The values as a tensor; ValueError naming the argument where they are no finite real numbers."""
+    if isinstance(values, torch.Tensor):
+        if values.is_complex() or not values.isfinite().all():
+            raise ValueError(f"{name}: NaN, infinite or complex values are not allowed; give finite numbers")
+        return values.detach().clone() if values.is_inference() else values.detach()
+    try:
+        return torch.from_numpy(finite_numbers(values))
+    except (TypeError, ValueError) as error:
+        said = str(error).replace("X:", f"{name}:", 1).replace("an (n, d) array of numbers", "finite numbers")
+        raise ValueError(said) from None
 
-    The network works in evaluation mode meanwhile and gets its mode back; nothing of it is changed.
-    """
-    weight = next(chain(network.parameters(), network.buffers()), torch.empty(0))
-    given, images = images, images if images.is_floating_point() else preprocessing_of(network)(images)
+
+def _prepared(network, images):
+    """Preprocessed finite images of a size that the heatmaps can have, (n, 3, h, w) or (3, h, w)."""
+    given = from_array(images)
+    if not isinstance(given, torch.Tensor):
+        raise ValueError(f"images: {type(given).__name__} is not allowed; give a tensor or an array of "
+                         "numbers, such as load_images(paths)")
+    images = _finite("images", given) if given.is_floating_point() else preprocessing_of(network)(given)
     if images.shape[-2:] != given.shape[-2:]:
         raise ValueError(f"network: its preprocessing makes {tuple(images.shape[-2:])} pixels of "
                          f"{tuple(given.shape[-2:])}; cut images to the first size, which heatmaps have")
-    if images.ndim not in (3, 4) or images.shape[-3] != 3:
+    if images.ndim not in (3, 4) or images.shape[-3] != 3 or not images.numel():
         raise ValueError(f"images: shape {tuple(images.shape)} is not allowed; give ([n,] 3, height, width)")
-    direction = torch.as_tensor(direction).to(weight)
-    parts = images.reshape(-1, *images.shape[-3:]).to(weight).split(batch)
-    with evaluation(network):
-        result = torch.cat([
-            function(network, direction, part.contiguous(memory_format=torch.channels_last)).detach().cpu()
-            for part in progress(parts, "heatmaps")])
+    return images
+
+
+def _explain(function, network, direction, images, batch, gradients=True):
+    """Apply function(network, direction, x) to batches of preprocessed images and collect on the CPU.
+
+    The network works in evaluation mode meanwhile and gets its mode back; nothing of it is changed.
+    gradients: whether the function needs them, also inside the caller's torch.inference_mode().
+    """
+    whole_number("batch", batch)
+    with torch.inference_mode(not gradients), evaluation(network):
+        if gradients and any(
+                value.is_inference() for value in chain(network.parameters(), network.buffers())):
+            raise ValueError("network: weights made under torch.inference_mode() have no gradients; make the "
+                             "network outside of it, or give copy.deepcopy(network)")
+        weight, memory = first_weight(network), layout(network)
+        images, direction = _prepared(network, images), _finite("direction", direction).to(weight)
+        parts = images.reshape(-1, *images.shape[-3:]).to(weight).split(batch)
+        results = [function(network, direction, part.contiguous(memory_format=memory)).detach().cpu()
+                   for part in progress(parts, "heatmaps")]
+    result = torch.cat(results)
     return result if images.ndim == 4 else result[0]
 
 
 def scores(network, direction, images, batch=BATCH):
     """g(x), (n,)."""
-    with torch.inference_mode():
-        return _explain(_score, network, direction, images, batch)
+    return _explain(_score, network, direction, images, batch, gradients=False)
 
 
 def sensitivity(network, direction, images, batch=BATCH):
@@ -101,12 +154,13 @@ def smooth_grad(network, direction, images, samples=25, noise=0.15, seed=0, batc
     """
     generator, counts = torch.Generator().manual_seed(seed), np.atleast_1d(samples).tolist()
     steps = np.diff([0, *counts]).tolist()
-    if min(steps) < 1:
+    not_negative("noise", noise)
+    if not all(isinstance(step, int) and step > 0 for step in steps) or not steps:
         raise ValueError(f"samples: {samples} is not allowed; give a number from 1 on, or several, rising")
 
     def smooth(network, direction, x):
         spread = noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
-        jitter = (torch.randn(x.shape, generator=generator).to(x, memory_format=torch.channels_last)
+        jitter = (torch.empty_like(x).copy_(torch.randn(x.shape, generator=generator))
                   for _ in range(counts[-1]))
         noisy = (x + spread * values for values in jitter)
         sums = [_summed_gradient(network, direction, islice(noisy, step), torch.ones(step).double(), batch)
@@ -123,6 +177,8 @@ def integrated_gradients(network, direction, images, steps=32, baseline=0.0, bat
 
     Complete: a heatmap adds up to g(x) - g(b), up to the quadrature. Sundararajan et al., arXiv:1703.01365.
     """
+    _finite("baseline", baseline)
+    whole_number("steps", steps)
     nodes, weights = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(steps))
 
     def integrate(network, direction, x):
@@ -136,11 +192,17 @@ def integrated_gradients(network, direction, images, steps=32, baseline=0.0, bat
 def occlusion(network, direction, images, patch=16, stride=None, fill=0.0, batch=BATCH):
     """How much g falls where a square of `patch` pixels is filled (0 is the mean colour).
 
-    stride: step between squares, default `patch`; overlaps are averaged. Zeiler and Fergus, arXiv:1311.2901.
+    stride: step between squares, default `patch`, at most that, so that each pixel is hidden; overlaps are
+    averaged. Zeiler and Fergus, arXiv:1311.2901.
     """
-    stride = stride or patch
+    stride = patch if stride is None else stride
+    _finite("fill", fill)
+    whole_number("patch", patch), whole_number("stride", stride)
 
     def occlude(network, direction, x):
+        if not stride <= patch <= min(x.shape[2:]):
+            raise ValueError(f"patch: {patch} with stride {stride} is not allowed; give 1 <= stride <= patch "
+                             f"<= {min(x.shape[2:])}, the side of the images")
         rows, columns = ([slice(start, start + patch) for start in range(0, side - patch + stride, stride)]
                          for side in x.shape[2:])
         places, several = list(product(rows, columns)), max(1, batch // len(x))
@@ -156,8 +218,7 @@ def occlusion(network, direction, images, patch=16, stride=None, fill=0.0, batch
                 count[place] += 1
         return total / count
 
-    with torch.inference_mode():
-        return _explain(occlude, network, direction, images, batch)
+    return _explain(occlude, network, direction, images, batch, gradients=False)
 
 
 def grad_cam(network, direction, images, layer, batch=BATCH):
@@ -174,7 +235,7 @@ def grad_cam(network, direction, images, layer, batch=BATCH):
             maps = once(outputs, layer)
             if maps.ndim != 4:
                 raise ValueError(f"layer: {layer!r} gives {tuple(maps.shape)}, not maps (n, maps, h, w)")
-            slopes = torch.autograd.grad(score.sum(), maps)[0]
+            slopes = _slopes(score, maps, f"layer: {layer!r} gets")
         mixed = (slopes.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).clamp(min=0)
         return F.interpolate(_at_least_float32(mixed), x.shape[2:], mode="bilinear")[:, 0]
 
@@ -189,17 +250,32 @@ def relevance(network, direction, images, gamma=0.25, box=None, batch=BATCH, eps
     box: (darkest, brightest) pixel, each (3, 1, 1), for the z^B rule at the pixels (arXiv:1512.02479), for
     example `heatmaps.BOX` for the course's networks; None for the plain rule, which gives a black pixel the
     relevance of its contrast to the mean colour. `lrp.rules(network)` lists the rule of each layer.
-    Raises ValueError where a layer has no rule; warns where gamma reaches no layer.
+    Raises ValueError where a layer has no rule or the copy gives other features; warns where gamma reaches no
+    layer.
     """
     if not any(isinstance(module, Biased) for module in network.modules()):
-        chosen = rules(network)
+        original, (network, chosen) = network, biased_with_rules(network, gamma, epsilon)
         if gamma and not any(rule.startswith("gamma") for rule in chosen.values()):
             warnings.warn("gamma: reaches no layer of this network, so this is gradient times input: "
                           f"{chosen}", stacklevel=2)
-        network = biased(network, gamma, epsilon)
+        if not standard(original):
+            _check_copy(original, network, direction, images)
     if box is None:
         return gradient_times_input(network, direction, images, batch)
     return _explain(partial(_boxed, box), network, direction, images, batch)
+
+
+def _check_copy(network, clone, direction, images):
+    """ValueError where the copy of a network with code of its own gives the first image other features."""
+    first = images[:1] if getattr(images, "ndim", 0) == 4 else images
+    features = lambda network, direction, x: single(network(x.clone()))[:1].flatten(1)
+    expected, found = (_explain(features, each, direction, first, 1, gradients=False)
+                       for each in (network, clone))
+    limits = torch.finfo(expected.dtype)
+    apart = (found - expected).abs().max() / expected.abs().max().clamp(min=limits.tiny)
+    if not apart <= limits.eps ** 0.5:
+        raise ValueError(f"network: its traced copy gives features that are {apart:.1%} off: a hook or "
+                         "chance changes them, or tracing loses a step; use integrated_gradients instead")
 
 
 def _boxed(box, network, direction, x):
@@ -210,8 +286,9 @@ def _boxed(box, network, direction, x):
     pixels, output = kept[0]
     if not isinstance(first, nn.Conv2d) or not torch.equal(pixels, x):
         raise ValueError("box: the first layer that reads the pixels is no convolution; allowed is box=None")
-    upper = torch.autograd.grad(score.sum(), output)[0] * output.detach()
-    leaves = [leaf.detach().requires_grad_() for leaf in (x, *(bound.to(x).expand_as(x) for bound in box))]
+    upper = _slopes(score, output, "network: its first layer gets") * output.detach()
+    bounds = (_finite("box", bound).to(x).expand_as(x) for bound in box)
+    leaves = [leaf.detach().requires_grad_() for leaf in (x, *bounds)]
     weights = first.weight, first.weight.clamp(min=0), first.weight.clamp(max=0)
     unbiased = {} if first.bias is None else {"bias": torch.zeros_like(first.bias)}
     with torch.enable_grad():

@@ -1,5 +1,6 @@
 """Photographs of one's own or of the course: decoded upright as RGB, in batches, from folders by class."""
 
+import os
 import warnings
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
@@ -63,9 +64,27 @@ def _as_rgb(image):
     return image.convert("RGB")
 
 
+def as_paths(name, paths):
+    """The paths as a list; ValueError naming the argument for a single one, none, and what is no path."""
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise ValueError(f"{name}: {str(paths)!r} is a single path; give a list of paths")
+    paths = list(paths)
+    if not paths:
+        raise ValueError(f"{name}: an empty list is not allowed; give at least one")
+    if wrong := [type(path).__name__ for path in paths if not isinstance(path, (str, os.PathLike))]:
+        raise ValueError(f"{name}: a list with {wrong[0]} is not allowed; give a list of paths")
+    return [Path(path) for path in paths]
+
+
+def from_array(images):
+    """A NumPy array of numbers as a tensor of its own; anything else as it is."""
+    numbers = isinstance(images, np.ndarray) and images.dtype.kind in "biuf"
+    return torch.from_numpy(images.copy()) if numbers else images
+
+
 def image_batches(paths, batch=BATCH, size=SIZE, threads=2):
     """Yield uint8 (b, 3, size, size) tensors while threads decode the next two batches."""
-    paths, waiting = list(paths), deque()
+    paths, waiting = as_paths("paths", paths), deque()
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(paths) + 2 * batch, batch):
             waiting.append([pool.submit(read_image, path, size) for path in paths[start:start + batch]])
@@ -74,7 +93,10 @@ def image_batches(paths, batch=BATCH, size=SIZE, threads=2):
 
 
 def load_images(paths, size=SIZE):
-    """Decode photographs in threads: uint8 (n, 3, size, size), RGB; errors as in `read_image`."""
+    """Decode photographs in threads: uint8 (n, 3, size, size), RGB.
+
+    Raises ValueError for no path, a single one that is in no list, and as `read_image` does.
+    """
     return torch.cat(list(image_batches(paths, 32, size)))
 
 

@@ -5,14 +5,18 @@ rule of Andéol et al., arXiv:2106.04923.
 """
 
 import copy
-import math
+import inspect
 import operator
-from collections import Counter
+import warnings
+from collections import Counter, OrderedDict
 
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from helpers.networks import evaluation
+from helpers.runtime import not_negative
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -25,8 +29,10 @@ KEEP_SIGN = (*SAME, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Adaptiv
              torch.cat, torch.flatten, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d,
              "flatten", "mean", "view", "reshape", "contiguous")
 SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
-LINEAR = (*SUMS, nn.ZeroPad2d, nn.Unflatten, torch.mean, torch.unsqueeze, operator.getitem, getattr, "size",
+LINEAR = (*SUMS, nn.ZeroPad2d, nn.Unflatten, torch.mean, torch.unsqueeze, operator.getitem,
           "permute", "transpose", "unsqueeze", "squeeze")
+SHAPES = ("shape", "ndim", "dtype", "device")  # attributes that say nothing of the values
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 OUT_OF_PLACE = {operator.iadd: operator.add, "relu_": "relu", "add_": "add", torch.relu_: torch.relu,
                 F.leaky_relu_: F.leaky_relu, F.elu_: F.elu, F.hardtanh_: F.hardtanh}
 
@@ -126,12 +132,24 @@ def rules(network):
 def biased(network, gamma=0.25, epsilon=0.0):
     """A copy of the network with the same forward pass whose gradient times input is LRP-gamma.
 
+    The copy has no hooks, which is said in a warning: they would see its other passes, too.
+
     gamma, epsilon: numbers >= 0, or functions of the depth, from 0 (first layer) to 1 (last); a composite of
     rules by depth is two such functions (epsilon as in `Biased`). Batch normalisation is folded into the
     layer before it. Layers in front of an activation get the gamma rule; the layer that reads the pixels and
     layers with none behind them keep their weights (LRP-0): there z may have any sign and z / z_up any size.
     Raises ValueError for another gamma or epsilon, and as `rules` does.
     """
+    if hooked := [name or "itself" for name, module in network.named_modules()
+                  if module._forward_hooks or module._forward_pre_hooks]:
+        warnings.warn(f"network: the copy has no hooks (of {', '.join(hooked)}) and nothing that they change",
+                      stacklevel=2)
+    return biased_with_rules(network, gamma, epsilon)[0]
+
+
+@torch.inference_mode(False)
+def biased_with_rules(network, gamma=0.25, epsilon=0.0):
+    """(the copy of `biased`, what `rules` says of the network), without a warning of hooks."""
     clone, graph, changed = _prepared(network)
     chosen = _rules(graph, clone)
     for index, (node, rule, negative) in enumerate(chosen):
@@ -149,40 +167,37 @@ def biased(network, gamma=0.25, epsilon=0.0):
         if callable(getattr(module, "preprocess", None)):  # which a traced copy would lose
             result.preprocess = module.preprocess
             break
-    return result
+    return result, {node.target: rule for node, rule, _ in chosen}
 
 
 def _at_depth(name, value, depth):
-    value = value(depth) if callable(value) else value
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name}: {value!r} is not allowed; give a finite number of at least 0")
-    return value
+    return not_negative(name, value(depth) if callable(value) else value)
 
 
 def _prepared(network):
     """(copy, its graph, whether that changed): out of place, one module per use, normalisation folded."""
+    unhooked = {id(getattr(module, kind)): OrderedDict() for module in network.modules() for kind in HOOKS}
     try:
-        clone, changed = copy.deepcopy(network).eval().requires_grad_(False), False
+        with evaluation(network):
+            clone = copy.deepcopy(network, unhooked).requires_grad_(False)
     except RuntimeError as error:  # weights computed at each pass, as by torch.nn.utils.spectral_norm
         raise ValueError(f"network: no copy ({str(error).partition('.')[0]}); remove what "
-                         "computes its weights, as torch.nn.utils.remove_spectral_norm does") from None
-    for module in clone.modules():
-        if getattr(module, "inplace", False):
-            module.inplace = False
+                         "computes its weights, as torch.nn.utils.remove_spectral_norm does, and tensors "
+                         "that it keeps of a pass") from None
+    in_place = {name for name, module in clone.named_modules() if getattr(module, "inplace", False)}
+    for name in in_place:
+        clone.get_submodule(name).inplace = False
+    options = list(inspect.signature(clone.forward).parameters.values())[1:]
     try:
-        graph = fx.Tracer().trace(clone)
+        graph = fx.Tracer().trace(clone, {option.name: option.default for option in options
+                                          if option.default is not option.empty} or None)
     except Exception as error:  # control flow that depends on data, and what else cannot be traced
         raise ValueError(f"network: its forward pass cannot be traced ({error}); use integrated_gradients or "
                          "smooth_grad".replace("\n", " ")) from None
-    used = set()
+    used, changed = set(), _out_of_place(graph, in_place)
     for node in graph.nodes:
-        if node.op in ("call_function", "call_method"):
-            if node.target in OUT_OF_PLACE:
-                node.target, changed = OUT_OF_PLACE[node.target], True
-            if node.kwargs.get("inplace"):
-                node.kwargs, changed = {**node.kwargs, "inplace": False}, True
-        elif node.op == "call_module":
-            if node.target in used and list(clone.get_submodule(node.target).parameters()):
+        if node.op == "call_module":
+            if node.target in used and clone.get_submodule(node.target).state_dict():
                 copied = f"{node.target.replace('.', '_')}_again_{node.name}"
                 clone.add_module(copied, copy.deepcopy(clone.get_submodule(node.target)))
                 node.target, changed = copied, True
@@ -192,6 +207,39 @@ def _prepared(network):
     return clone, graph, changed
 
 
+def _out_of_place(graph, in_place):
+    """Write no operation's result into its input, and let what reads the input later read the result.
+
+    in_place: names of modules that did. True where the graph changed.
+    """
+    changed, place = False, {node: index for index, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        called = node.op in ("call_function", "call_method")
+        named = _by_name(node) if called else {}
+        writes = node.target in OUT_OF_PLACE or named.get("inplace") or (
+            node.op == "call_module" and node.target in in_place)
+        if not writes:
+            continue
+        if called:
+            node.target, changed = OUT_OF_PLACE.get(node.target, node.target), True
+        source = node.all_input_nodes[0]
+        if named.get("inplace"):
+            others = {name: value for name, value in named.items() if value is not source}
+            node.args, node.kwargs = (source,), {**others, "inplace": False}
+        for user in [user for user in source.users if place[user] > place[node]]:
+            user.replace_input_with(source, node)
+            changed = True
+    return changed
+
+
+def _by_name(node):
+    """All arguments of a function by name, in order; those given by name where it does not tell its names."""
+    try:
+        return inspect.signature(node.target).bind(*node.args, **node.kwargs).arguments
+    except (TypeError, ValueError):
+        return dict(node.kwargs)
+
+
 def _fold(graph, clone):
     """Fold every batch normalisation into the layer before it where nothing else reads that layer."""
     for node in graph.nodes:
@@ -199,9 +247,6 @@ def _fold(graph, clone):
         before = node.all_input_nodes[0] if node.all_input_nodes else None
         if norm in NORMS and _kind(before, clone) in WEIGHTED and len(before.users) == 1:
             layer, scale = clone.get_submodule(before.target), clone.get_submodule(node.target)
-            if scale.running_mean is None:
-                raise ValueError(f"network: {node.target} normalises by the batch even in evaluation mode; "
-                                 "give a network with running statistics (track_running_stats=True)")
             fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
             clone.set_submodule(before.target, fuse(layer, scale).requires_grad_(False))
             clone.set_submodule(node.target, nn.Identity())
@@ -215,32 +260,61 @@ def _kind(node, clone):
 
 
 def _followers(node, clone):
-    """Kinds of what reads a node's result, identities looked through."""
-    return [kind for user in node.users for kind in
+    """Kinds of what reads a node's result, identities looked through, sizes left out."""
+    return [kind for user in node.users if not _tells_shape(user, clone) for kind in
             (_followers(user, clone) if _kind(user, clone) in SAME else [_kind(user, clone)])]
+
+
+def _tells_shape(node, clone):
+    """Whether a node asks for a size, which no value of the images changes."""
+    kind = _kind(node, clone)
+    return kind in ("size", "dim") or (kind is getattr and node.args[1] in SHAPES)
+
+
+def _has_rule(node, kind, varies):
+    """Whether relevance passes an operation; `varies` holds the nodes that depend on the images."""
+    operands = [*node.args, *node.kwargs.values()]
+    inputs = [other for other in node.all_input_nodes if other in varies]
+    if kind in (operator.mul, operator.truediv):
+        varying = [operand for operand in operands if operand in inputs]
+        return len(varying) == 1 and (kind is operator.mul or operands[0] is varying[0])
+    if kind is getattr:
+        return operands[1] in ("T", "mT")
+    if kind in (F.dropout, F.dropout2d) or getattr(kind, "__name__", "") == "stochastic_depth":
+        return not _by_name(node).get("training", True)
+    known = kind in (*RELU, *OTHER_ACTIVATIONS, *KEEP_SIGN, *LINEAR, *NORMS)
+    return known and (len(inputs) == 1 or kind in (*SUMS, torch.cat))
+
+
+def _rule(node, inputs, clone):
+    """The rule of a layer with weights."""
+    after = _followers(node, clone)
+    if inputs[0].op == "placeholder":
+        return "LRP-0: reads the pixels"
+    if after and all(follower in RELU for follower in after):
+        return "gamma"
+    if after and all(follower in (*RELU, *OTHER_ACTIVATIONS) for follower in after):
+        return "gamma, both signs"
+    return "LRP-0: no activation follows"
 
 
 def _rules(graph, clone):
     """[(node, rule, may its inputs be negative)] of the layers with weights; ValueError as in `rules`."""
-    found, positive, unknown = [], {}, Counter()
+    found, positive, unknown, varies = [], {}, Counter(), {next(iter(graph.nodes))}
     for node in graph.nodes:
         kind, inputs = _kind(node, clone), node.all_input_nodes
+        number = any(not isinstance(given, fx.Node) for given in (*node.args, *node.kwargs.values()))
         positive[node] = kind in RELU or (kind in (*KEEP_SIGN, *SUMS) and all(positive[n] for n in inputs)
-                                          and not (kind in SUMS and len(inputs) < 2))
+                                          and not (kind in SUMS and number))  # x - 1, u - v as alpha=-1
+        if kind is None or varies.isdisjoint(inputs) or _tells_shape(node, clone):
+            continue
+        varies.add(node)
         if kind in WEIGHTED:
-            after = _followers(node, clone)
-            if inputs[0].op == "placeholder":
-                rule = "LRP-0: reads the pixels"
-            elif after and all(follower in RELU for follower in after):
-                rule = "gamma"
-            elif after and all(follower in (*RELU, *OTHER_ACTIVATIONS) for follower in after):
-                rule = "gamma, both signs"
-            else:
-                rule = "LRP-0: no activation follows"
-            found.append((node, rule, not positive[inputs[0]]))
-        elif not (kind is None or kind in (*RELU, *OTHER_ACTIVATIONS, *KEEP_SIGN, *LINEAR, *NORMS)
-                  or getattr(kind, "__name__", "") == "stochastic_depth"
-                  or (kind in (operator.mul, operator.truediv) and len(inputs) == 1)):
+            if "weight" not in clone.get_submodule(node.target)._parameters:
+                raise ValueError(f"network: {node.target} computes its weight at each pass; make it "
+                                 "permanent by torch.nn.utils.remove_weight_norm or prune.remove")
+            found.append((node, _rule(node, inputs, clone), not positive[inputs[0]]))
+        elif not _has_rule(node, kind, varies):
             unknown[getattr(kind, "__name__", str(kind))] += 1
     if unknown:
         named = ", ".join(f"{name} ({count})" for name, count in unknown.items())
@@ -257,7 +331,9 @@ def _pass_relevance(graph, clone, node):
     function = node.target if callable(node.target) else getattr(torch, node.target)
     clone.add_module(name := f"passing_{node.name}", Passing(function))
     with graph.inserting_before(node):
-        new = graph.call_module(name, node.args, node.kwargs)
+        source = node.all_input_nodes[0]
+        options = {option: value for option, value in node.kwargs.items() if value is not source}
+        new = graph.call_module(name, (source, *node.args[1:]), options)
     node.replace_all_uses_with(new)
     graph.erase_node(node)
     return True

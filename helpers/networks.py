@@ -5,19 +5,33 @@ import difflib
 import hashlib
 import os
 from functools import partial
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
 
 from helpers import datasets, files
-from helpers.images import BATCH, SIZE, class_folders, image_batches, load_images, read_image
-from helpers.runtime import progress
+from helpers.images import (
+    BATCH,
+    SIZE,
+    as_paths,
+    class_folders,
+    from_array,
+    image_batches,
+    load_images,
+    read_image,
+)
+from helpers.runtime import progress, whole_number
 
 NETWORKS = ("squeezenet1_1", "vgg16")
 MEAN = (0.48235, 0.45882, 0.40784)  # RGB in 0..1; the standard deviation is 1/255 in every channel
 CACHED_FILES = 12
+STANDARD = (nn.Sequential, nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d,
+            nn.Flatten, nn.Dropout)  # their print and weights say all that they compute
+FAMILIES = tuple(f"torchvision.models.{name}" for name in ("alexnet", "resnet", "squeezenet", "vgg"))
 VERSION = 2  # part of the cache key: raise it when decoding, preprocessing or an architecture changes
 __all__ = ["class_folders", "image_batches", "load_images", "read_image"]  # of helpers.images, for notebooks
 
@@ -76,10 +90,18 @@ def preprocessing_of(network):
 
 @contextlib.contextmanager
 def evaluation(network):
-    """The network in evaluation mode for as long as the block lasts; each part's own mode afterwards."""
+    """The network in evaluation mode for as long as the block lasts; each part's own mode afterwards.
+
+    Raises ValueError for weights without values and for batch normalisation without running statistics, by
+    which the images of a batch would change each other's features and heatmaps.
+    """
     lazy = [name for name, value in network.named_parameters() if isinstance(value, UninitializedParameter)]
     if lazy:
         raise ValueError(f"network: {lazy[0]} has no values yet; run the network once on images of your size")
+    for name, module in network.named_modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise ValueError(f"network: {name or 'it'} normalises by the batch even in evaluation mode; give "
+                             "a network with running statistics (track_running_stats=True)")
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -87,6 +109,32 @@ def evaluation(network):
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def standard(network):
+    """Whether layers of torch and torchvision alone make it, whose print and weights say what it computes.
+
+    False for classes, forward passes and hooks of one's own, which say neither.
+    """
+    return not any(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+                   or not (type(module) in STANDARD or type(module).__module__ in FAMILIES)
+                   for module in network.modules())
+
+
+def first_weight(network):
+    """The first parameter or buffer of floats: its type and device are those that images need."""
+    values = (value for value in chain(network.parameters(), network.buffers()) if value.is_floating_point())
+    return next(values, torch.empty(0))
+
+
+def layout(network):
+    """The memory format for images: channels-last where weights lie so, as `load_network` leaves them.
+
+    Elsewhere the usual one: `x.view(len(x), -1)` in a forward pass of one's own takes no other.
+    """
+    last = any(value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
+               and not value.is_contiguous() for value in network.parameters())
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def named_layer(network, name):
@@ -193,12 +241,18 @@ def features(network, images, batch=BATCH, cache=True, layer=None):
     images: paths of photographs (decoded while the network computes), uint8 (n, 3, h, w), or float images
     that are preprocessed already. layer: a name of network.named_modules(), None for what the network gives.
     cache: keep the result in the data cache under a key made of the images' contents, the weights and the
-    code version, so that no notebook computes it twice. The network is left as it was, its mode included.
+    code version, so that no notebook computes it twice; only for networks (`standard`) and preprocessing of
+    `load_network`, since a key does not tell code of one's own. The network is left as it was, its mode too.
     Raises ValueError for no images, an unknown layer or preprocessing, and as `read_image` does.
     """
-    images = images if isinstance(images, torch.Tensor) else [Path(path) for path in images]
-    if len(images) == 0:
-        raise ValueError("images: an empty list is not allowed; give at least one")
+    whole_number("batch", batch)
+    images = from_array(images)
+    if not isinstance(images, torch.Tensor):
+        images = as_paths("images", images)
+    elif images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"images: shape {tuple(images.shape)} is not allowed; give (n, 3, height, width)")
+    module = network if layer is None else named_layer(network, layer)
+    cache = cache and standard(network) and _known(_preprocessing(network, images))
     if cache:
         file = files.cache_folder() / "features" / f"{_cache_key(network, images, layer)}.npy"
         try:
@@ -210,7 +264,6 @@ def features(network, images, batch=BATCH, cache=True, layer=None):
         except (OSError, ValueError, EOFError) as error:
             files.LOG.warning("features: cache file %s is not readable (%s); it is made again", file, error)
     batches = images.split(batch) if isinstance(images, torch.Tensor) else image_batches(images, batch)
-    module = network if layer is None else named_layer(network, layer)
     watched = progress(batches, "features", total=-(-len(images) // batch))
     result = np.concatenate(list(_activations(network, watched, module, layer)))
     if cache:
@@ -220,28 +273,49 @@ def features(network, images, batch=BATCH, cache=True, layer=None):
 
 def _activations(network, batches, module, layer):
     """Yield what a module of the network gives for each batch, flattened, as float32 arrays."""
-    weight = next(network.parameters())
     with torch.inference_mode(), evaluation(network), kept_output(module) as kept:
+        weight, memory = first_weight(network), layout(network)
         for part in batches:
             part = part if part.is_floating_point() else preprocessing_of(network)(part)
-            network(part.clone().to(weight, memory_format=torch.channels_last))
+            network(part.clone().to(weight, memory_format=memory))
             yield once(kept, layer).flatten(1).float().cpu().numpy()
+
+
+def _preprocessing(network, images):
+    """The network's preprocessing, "" where images are preprocessed already."""
+    done = isinstance(images, torch.Tensor) and images.is_floating_point()
+    return "" if done else preprocessing_of(network)
+
+
+def _known(own):
+    """Whether a preprocessing is one of `load_network`, whose numbers print with all their digits."""
+    return own == "" or own is preprocess or (
+        isinstance(own, partial) and own.func is normalised and not own.args
+        and all(isinstance(values, (list, tuple)) and {type(number) for number in values} == {float}
+                for values in own.keywords.values()))
 
 
 def _cache_key(network, images, layer):
     """Content hash of images, weights, layers and preprocessing: equal keys mean equal features."""
-    own = "" if isinstance(images, torch.Tensor) and images.is_floating_point() else preprocessing_of(network)
+    own = _preprocessing(network, images)
     how = "" if own in ("", preprocess) else getattr(own, "keywords", own)
     digest = hashlib.sha256(f"{VERSION} {SIZE} {network}{layer or ''}{how}".encode())
     for value in network.state_dict().values():
-        digest.update(value.cpu().contiguous().numpy())
+        if value.dtype in (torch.float16, torch.bfloat16):  # equal bytes mean other numbers
+            digest.update(str(value.dtype).encode())
+        digest.update(_bytes(value))
     if isinstance(images, torch.Tensor):
         digest.update(f"{images.dtype} {tuple(images.shape)}".encode())
-        digest.update(images.cpu().contiguous().numpy())
+        digest.update(_bytes(images))
     else:
         for path in images:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:24]
+
+
+def _bytes(values):
+    """The bytes of a tensor in its order of rows; NumPy knows no bfloat16."""
+    return values.detach().cpu().flatten().view(torch.uint8).numpy()
 
 
 def _write_cache(file, array):

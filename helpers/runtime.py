@@ -51,6 +51,24 @@ def seed_everything(seed):
     return np.random.default_rng(seed)
 
 
+def whole_number(name, value):
+    """The value; ValueError naming the argument where it is not a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name}: {value!r} is not allowed; give a whole number of at least 1")
+    return value
+
+
+def not_negative(name, value):
+    """The value; ValueError naming the argument where it is not a finite number of at least 0."""
+    try:
+        allowed = not isinstance(value, str) and 0 <= float(value) < float("inf")
+    except (TypeError, ValueError):
+        allowed = False
+    if not allowed:
+        raise ValueError(f"{name}: {value!r} is not allowed; give a finite number of at least 0")
+    return value
+
+
 def progress(iterable, description, total=None):
     """Wrap an iterable in a tqdm bar, from its second second on; silent where nobody watches.
 

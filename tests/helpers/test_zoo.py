@@ -82,6 +82,9 @@ ZOO = {
         first=conv(3, 4, 3)),
     "transformer block": lambda: Net(attention, first=conv(3, 8, 4, 4),
                                      second=nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)),
+    "x.view(x.size(0), -1)": lambda: Net(
+        lambda net, x: net.third(F.relu(net.second(F.relu(net.first(x)))).view(x.size(0), -1)),
+        first=conv(3, 4, 3), second=conv(4, 4, 3, 4), third=nn.Linear(4 * 25, 3)),
     "branches by value (if)": lambda: Net(
         lambda net, x: F.relu(y) if (y := net.first(x)).abs().sum() > 0 else y, first=conv(3, 4, 3)),
 }
