@@ -7,13 +7,16 @@ import torch
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from helpers.runtime import not_negative
+
 
 def sparseness(heatmaps):
     """(n,) Gini index of |R|, heatmaps (n, h, w): 0 where all pixels get the same, near 1 where one gets all.
 
-    Chalasani et al., arXiv:1810.06583. A heatmap of zeros has sparseness 0.
+    Chalasani et al., arXiv:1810.06583. A heatmap of zeros has sparseness 0. Raises ValueError for other
+    shapes and NaN.
     """
-    sizes = np.sort(np.abs(np.asarray(heatmaps, float)).reshape(len(heatmaps), -1), axis=1)
+    sizes = np.sort(np.abs(_maps("heatmaps", heatmaps, 3)).reshape(len(heatmaps), -1), axis=1)
     count = sizes.shape[1]
     total = sizes.sum(1)
     return sizes @ (2 * np.arange(1, count + 1) - count - 1) / (count * np.where(total > 0, total, 1))
@@ -25,8 +28,8 @@ def max_sensitivity(heatmaps, others):
     Yeh et al., arXiv:1901.09392: the largest change found in these draws, a lower bound of the true one.
     Raises ValueError where a heatmap is zero or the shapes do not fit.
     """
-    heatmaps, others = np.asarray(heatmaps, float), np.asarray(others, float)
-    if others.ndim != 4 or others.shape[1:] != heatmaps.shape:
+    heatmaps, others = _maps("heatmaps", heatmaps, 3), _maps("others", others, 4)
+    if others.shape[1:] != heatmaps.shape:
         raise ValueError(f"others: shape {others.shape} is not allowed; give (draws, *{heatmaps.shape})")
     size = np.linalg.norm(heatmaps, axis=(1, 2))
     if not size.all():
@@ -34,19 +37,34 @@ def max_sensitivity(heatmaps, others):
     return np.linalg.norm(others - heatmaps, axis=(2, 3)).max(0) / size
 
 
+def _maps(name, values, dimensions):
+    """Finite numbers (..., h, w) as floats; ValueError naming the argument for others."""
+    values = np.asarray(values, float)
+    if values.ndim != dimensions or not values.size or not np.isfinite(values).all():
+        wanted = "draws, n, h, w" if dimensions == 4 else "n, h, w"
+        raise ValueError(f"{name}: shape {values.shape} or NaN is not allowed; give numbers ({wanted})")
+    return values
+
+
 def refilled(images, holes, noise=0.0, seed=0):
     """Images, floats (n, c, h, w), with their holes, boolean (n, h, w), filled in from their surroundings.
 
     Each removed pixel becomes the weighted mean of its neighbours, 1/6 beside and 1/12 across, those removed
     solved for at once; `noise` is the standard deviation of what is added to them. Rong et al.,
-    arXiv:2202.00449 (noisy linear imputation of ROAD). Raises ValueError for a hole without a border.
+    arXiv:2202.00449 (noisy linear imputation of ROAD). Raises ValueError for a hole without a border, for
+    NaN around one, and for whole numbers, which would cut off the digits of what is filled in.
     """
+    not_negative("noise", noise)
+    if not images.is_floating_point():
+        raise ValueError(f"images: {images.dtype} is not allowed; give floats, as networks.preprocess does")
     holes, generator = np.asarray(holes, bool), np.random.default_rng(seed)
     if holes.shape != (len(images), *images.shape[2:]):
         raise ValueError(f"holes: shape {holes.shape} is not allowed; images have {tuple(images.shape)}")
     if holes.all((1, 2)).any():
         raise ValueError("holes: one covers the whole image; allowed are holes with something around them")
     filled = images.numpy(force=True).copy()
+    if not np.isfinite(np.moveaxis(filled, 1, -1)[~holes]).all():
+        raise ValueError("images: NaN or infinity around a hole is not allowed; give finite numbers")
     for picture, hole in zip(filled, holes, strict=True):
         if hole.any():
             values = _harmonic(picture.astype(float), hole)

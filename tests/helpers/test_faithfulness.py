@@ -82,3 +82,18 @@ def test_refilled_keeps_planes_leaves_the_rest_and_adds_noise_inside_only():
 def test_refilled_refuses(holes, message):
     with pytest.raises(ValueError, match=message):
         faithfulness.refilled(torch.zeros(1, 3, 9, 9), holes)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: faithfulness.sparseness(MAPS[0]), r"^heatmaps: shape \(8, 10\) or NaN is not allowed; give"),
+    (lambda: faithfulness.sparseness(np.where(MAPS > 0, MAPS, np.nan)), "^heatmaps: shape .* or NaN"),
+    (lambda: faithfulness.max_sensitivity(MAPS, OTHERS * np.nan), "^others: shape .* or NaN"),
+    (lambda: faithfulness.max_sensitivity(MAPS, OTHERS[:0]), r"^others: shape \(0, 3, 8, 10\)"),
+    (lambda: faithfulness.refilled(torch.zeros(1, 3, 8, 10).byte(), HOLE), "^images: torch.uint8 is not all"),
+    (lambda: faithfulness.refilled(torch.from_numpy(IMAGE / 0), HOLE), "^images: NaN or infinity around"),
+    (lambda: faithfulness.refilled(torch.from_numpy(IMAGE), HOLE, -1), "^noise: -1 is not allowed; give a"),
+])
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_maps_and_images_that_say_nothing_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
