@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +9,17 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from helpers import files, sources
+from helpers import files, sources, xyz
 from helpers.reading import read_table
 from helpers.sources import SPLITS
+from helpers.xyz import ELEMENTS
 
 SPENDINGS = ["Fresh", "Milk", "Grocery", "Frozen", "Detergents_Paper", "Delicassen"]
 CODES = {"Channel": ["Horeca", "Retail"], "Region": ["Lisbon", "Oporto", "Other"]}  # codes 1, 2, 3
-ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 16: "S"}
 ARRAYS = {"R": "coordinates", "Z": "charges", "T": "energies", "P": "folds"}  # qm7.mat's keys and ours
 PER_ATOM = (-200, -15)  # atomization energies in kcal/mol; in eV, Hartree or kJ/mol they fall outside
+LONGEST, LONGEST_H = 1.4, 2.0  # covalent lengths to an atom's nearest (N2 in bohr: 1.46); H alone (H2+: 1.71)
+UNBOUND = (3.3, 20)  # where two lone atoms may stand, and no bond read in a wrong unit
 XYZ_UNITS = {"angstrom": 0.529177210903, "bohr": 1.0}  # of one bohr
 UNITS = {"Hartree": 1 / 627.5, "eV": 1 / 23.06, "kJ/mol": 4.184}  # of one kcal/mol
 
@@ -98,8 +99,11 @@ def load_qm7(path=None):
     """
     (path,), source = ([Path(path)], "own") if path else sources.locate("qm7")
     coordinates, charges, energies, folds = _molecule_arrays(path)
-    check_molecules(coordinates, charges, energies, folds)
-    return Molecules(coordinates, charges, energies, folds, str(source))
+    if str(source) != "real":  # whose bytes are verified
+        check_molecules(coordinates, charges, energies, folds)
+    return Molecules(coordinates.astype(float), charges.astype(int),
+                     None if energies is None else energies.astype(float),
+                     None if folds is None else folds.astype(int), str(source))
 
 
 def load_xyz(paths, unit="angstrom"):
@@ -109,101 +113,122 @@ def load_xyz(paths, unit="angstrom"):
     empty lines may stand between molecules. A folder stands for its .xyz files in the order of their names.
     unit: of the file's lengths, "angstrom" (the format's own) or "bohr"; coordinates come back in bohr.
     Raises ValueError naming file and line for anything else, for an element other than H, C, N, O and S, and
-    for lengths that are not in that unit.
+    for a molecule whose lengths are not in that unit. What else a folder holds is said in a warning.
     """
     if unit not in XYZ_UNITS:
         raise ValueError(f"unit: {unit!r} is not known; allowed are 'angstrom' and 'bohr'")
-    if isinstance(paths, (str, Path)):
-        paths = sorted(Path(paths).glob("*.xyz")) if Path(paths).is_dir() else [paths]
-    frames = [frame for path in paths for frame in _xyz_frames(Path(path))]
-    if not frames:
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    found = [_checked_file(file, unit) for path in paths for file in xyz.files_of(Path(path))]
+    if not found:
         raise ValueError(f"paths: {', '.join(map(str, paths)) or 'nothing'} holds no molecule; allowed are "
                          ".xyz files of at least one")
-    width = max(len(frame) for frame in frames)
-    coordinates, charges = np.zeros((len(frames), width, 3)), np.zeros((len(frames), width), int)
-    for row, frame in enumerate(frames):
-        charges[row, :len(frame)] = [atom[0] for atom in frame]
-        coordinates[row, :len(frame)] = [atom[1:] for atom in frame]
-    coordinates /= XYZ_UNITS[unit]
-    check_molecules(coordinates, charges)
-    _check_lengths(coordinates, charges, unit)
+    width = max(charges.shape[1] for _, charges in found)
+    gaps = [(0, 0), (0, width)], [(0, 0), (0, width), (0, 0)]
+    charges = np.concatenate([np.pad(part, gaps[0])[:, :width] for _, part in found])
+    coordinates = np.concatenate([np.pad(part, gaps[1])[:, :width] for part, _ in found])
     return Molecules(coordinates, charges, None, None, "own")
 
 
-def _xyz_frames(path):
-    """Yield [(charge, x, y, z), ...] of every molecule in a file, lengths as they stand there."""
+def _checked_file(path, unit):
+    """Coordinates (n, a, 3) in bohr and charges (n, a) of an .xyz file; ValueError naming it."""
+    coordinates, charges = xyz.molecules_of(path)
     try:
-        lines, start, count = path.read_text(encoding="utf-8-sig").rstrip().split("\n"), 0, 0
-    except UnicodeDecodeError as error:
-        raise files.unreadable(path, "an .xyz file", error) from None
-    while lines != [""] and start < len(lines):
-        if start and not lines[start].strip():
-            start += 1
+        _check_atoms(coordinates, charges)
+        _check_lengths(coordinates / XYZ_UNITS[unit], charges, unit)
+    except ValueError as error:
+        raise ValueError(f"path: '{path}', {error}") from None
+    return coordinates / XYZ_UNITS[unit], charges
+
+
+def _check_lengths(coordinates, charges, unit=None):
+    """Refuse a molecule whose median atom has its nearest where no atom has it, as in another unit.
+
+    unit: the file's; None for arrays, of which those that look like angstrom are refused. Two atoms may stand
+    anywhere where the same two stand right elsewhere, as on the way to dissociation.
+    """
+    from helpers.molecules import SHORTEST, nearest_lengths, pairs  # imports scikit-learn: seconds
+
+    nearest = np.sort(nearest_lengths(pairs(coordinates, charges), charges.shape))
+    count, two = (charges > 0).sum(axis=1), (charges > 0).sum(axis=1) == 2
+    middle = np.stack([(count - 1) // 2, count // 2], axis=1)
+    apart = np.take_along_axis(nearest, middle, 1).mean(1)  # the median over a molecule's atoms
+    longest = np.where((charges > 1).any(axis=1), LONGEST, LONGEST_H)
+    far = (apart > longest) & (count > 1) & ~(two & (apart > UNBOUND[0]) & (apart < UNBOUND[1]))
+    wrong = (apart < SHORTEST) | (far & (unit is not None))
+    for row in np.flatnonzero(wrong):
+        same = (charges == charges[row]).all(axis=1)
+        if two[row] and not wrong[same].all():
             continue
-        if not re.fullmatch(r"\s*0*[1-9]\d*\s*", lines[start]):
-            hint = f"; is the number before it, of {count} atoms, right?" if start else ""
-            raise ValueError(f"path: '{path}', line {start + 1}: {lines[start]!r} is no number of atoms; "
-                             f"allowed is an .xyz file{hint}")
-        count = int(lines[start])
-        rows = range(start + 2, start + 2 + count)
-        yield [_xyz_atom(path, row + 1, lines[row] if row < len(lines) else "") for row in rows]
-        start += 2 + count
-
-
-def _xyz_atom(path, line, text):
-    """(charge, x, y, z) of one line; ValueError naming file and line."""
-    known, words = {symbol: charge for charge, symbol in ELEMENTS.items()}, text.split()
-    try:
-        x, y, z = map(float, words[1:4])
-    except ValueError:
-        raise ValueError(f"path: '{path}', line {line}: {text!r} is no atom; needed are element, x, y and z, "
-                         "one line for each atom") from None
-    charge = int(words[0]) if words[0].isdigit() else known.get(words[0].capitalize())
-    if charge not in ELEMENTS:
-        raise ValueError(f"path: '{path}', line {line}: element {words[0]!r} is not known; allowed are "
-                         f"{', '.join(known)}, the elements of QM7")
-    return charge, x, y, z
-
-
-def _check_lengths(coordinates, charges, unit):
-    """Refuse molecules whose usual nearest distances are those of another unit."""
-    places = [each[charge > 0] for each, charge in zip(coordinates, charges, strict=True)]
-    nearest = [np.median(cKDTree(atoms).query(atoms, k=2)[0][:, 1]) for atoms in places if len(atoms) > 1]
-    if nearest and not 1.35 < np.median(nearest) < 3.2:
-        other = "bohr" if unit == "angstrom" else "angstrom"
-        factor = float(np.median(nearest) * XYZ_UNITS[unit] / XYZ_UNITS[other]) / 2  # of usual distances
-        raise ValueError(f"unit: with {unit!r} an atom's nearest is {np.median(nearest):.2f} bohr away in "
-                         "the median, as in no molecule" + f"; try {other!r}" * (0.7 < factor < 4))
+        if unit is None:
+            raise ValueError(f"coordinates: the nearest atoms of molecule {row} are {apart[row]:.2f} "
+                             "covalent lengths apart, as in angstrom; allowed is bohr, "
+                             "1 angstrom = 1.8897 bohr")
+        atoms, other = coordinates[row][charges[row] > 0], "bohr" if unit == "angstrom" else "angstrom"
+        usual = np.median(cKDTree(atoms).query(atoms, k=2)[0][:, 1])
+        there = apart[row] * XYZ_UNITS[unit] / XYZ_UNITS[other]
+        which = f"molecule {row}, " if len(charges) > 1 else ""
+        raise ValueError(f"{which}unit: with {unit!r} an atom's nearest is {usual:.2f} bohr away in the "
+                         "median, as in no molecule"
+                         + f"; try {other!r}" * bool(SHORTEST < there < longest[row]))
 
 
 def _molecule_arrays(path):
     """Coordinates, charges, energies, folds (or None) of a .mat or .npz file; ValueError naming the file."""
     from scipy.io import loadmat
 
-    keys = list(ARRAYS.values() if path.suffix == ".npz" else ARRAYS)
+    numpys = path.suffix.lower() == ".npz"
+    keys = list(ARRAYS.values() if numpys else ARRAYS)
     try:
-        file = np.load(path) if path.suffix == ".npz" else loadmat(path, variable_names=keys)
+        file = np.load(path) if numpys else loadmat(path, variable_names=keys)
         arrays = {key: file[key] for key in keys if key in file}
     except FileNotFoundError:
         raise
     except Exception as error:  # SciPy, zlib and zipfile have an error of their own for every way to be cut
-        kind = "molecules in NumPy's .npz format" if path.suffix == ".npz" else "molecules in a .mat file"
+        kind = "molecules in NumPy's .npz format" if numpys else "molecules in a .mat file"
         raise files.unreadable(path, kind, error) from None
     missing = [key for key in keys[:2] if key not in arrays]
     if missing:
         raise ValueError(f"path: '{path}' has no key {missing[0]!r}; needed are {', '.join(keys[:2])}, and "
                          f"{', '.join(keys[2:])} where there are energies and folds")
+    for key, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"path: '{path}', {key}: type {array.dtype} is not numeric; needed are numbers")
     coordinates, charges, energies, folds = (arrays.get(key) for key in keys)
-    return (coordinates.astype(float), charges.astype(int), None if energies is None
-            else energies.ravel().astype(float), None if folds is None else folds.astype(int))
+    return coordinates, charges, None if energies is None else energies.ravel(), folds
 
 
 def check_molecules(coordinates, charges, energies=None, folds=None):
     """Raise ValueError, naming array, molecule and value, where arrays are not those of molecules.
 
-    coordinates (n,a,3): finite, bohr; charges (n,a): of ELEMENTS, 0 = no atom; energies (n,): atomization
-    energies in kcal/mol, negative; folds (k,m): the numbers 0 to n-1, each once.
+    coordinates (n,a,3): of atoms finite, bohr, in each molecule; charges (n,a): of ELEMENTS, 0 = no atom;
+    energies (n,): atomization energies in kcal/mol, negative; folds (k,m): the numbers 0 to n-1, each once.
     """
+    atoms = _check_atoms(coordinates, charges)
+    _check_lengths(np.asarray(coordinates), np.asarray(charges))
+    if energies is not None:
+        _check_energies(energies, atoms)
+    if folds is not None and not np.array_equal(np.sort(np.ravel(folds)), np.arange(len(atoms))):
+        raise ValueError(f"folds: shape {np.shape(folds)} does not hold every molecule once; allowed are the "
+                         f"numbers 0 to {len(atoms) - 1}, each once")
+
+
+def _check_energies(energies, atoms):
+    """Refuse energies that are not those of molecules with so many atoms (n,)."""
+    energies = np.ma.filled(np.ma.asarray(energies).astype(float), np.nan)
+    if energies.shape != atoms.shape:
+        raise ValueError(f"energies: shape {energies.shape}; allowed is {atoms.shape}")
+    each = energies / atoms
+    guess = [unit for unit, factor in UNITS.items() if 60 < abs(np.median(each)) / factor < 150]
+    _refuse(~((each >= PER_ATOM[0]) & (each <= PER_ATOM[1])), "energies", energies,
+            f"atomization energies in kcal/mol, {PER_ATOM[0]} to {PER_ATOM[1]} for each atom"
+            + (f" (these look like {guess[0]})" if guess else ""))
+
+
+def _check_atoms(coordinates, charges):
+    """Number of atoms (n,) of each molecule; ValueError for shapes, masks, elements, places not finite."""
+    for name, values in (("coordinates", coordinates), ("charges", charges)):
+        if np.ma.is_masked(values):
+            raise ValueError(f"{name}: some are masked; allowed are numbers, charge 0 where there is no atom")
     coordinates, charges = np.asarray(coordinates), np.asarray(charges)
     if charges.ndim != 2 or not charges.size:
         raise ValueError(f"charges: shape {charges.shape}; allowed is (molecules, atoms)")
@@ -213,27 +238,9 @@ def check_molecules(coordinates, charges, energies=None, folds=None):
     _refuse(~np.isin(charges, [0, *ELEMENTS]), "charges", charges, f"0 (no atom), {known}")
     atoms = (charges > 0).sum(axis=1)
     _refuse(atoms == 0, "charges", charges[:, 0], "molecules of at least one atom")
-    _refuse(~np.isfinite(coordinates), "coordinates", coordinates, "finite numbers, in bohr")
-    nearest = np.linalg.norm(coordinates[:, 1:] - coordinates[:, :1], axis=2)
-    nearest = np.median(np.where(charges[:, 1:] > 0, nearest, np.inf).min(axis=1, initial=np.inf))
-    if nearest < 0.6:
-        raise ValueError(f"coordinates: the atom nearest to the first is {nearest:.2f} bohr away in the "
-                         "median, on top of it; allowed are molecules, in bohr")
-    if nearest < 1.35:
-        raise ValueError(f"coordinates: the atom nearest to the first is {nearest:.2f} away in the median, "
-                         "as in angstrom; allowed is bohr, 1 angstrom = 1.8897 bohr")
-    if energies is not None:
-        energies = np.asarray(energies)
-        if energies.shape != charges.shape[:1]:
-            raise ValueError(f"energies: shape {energies.shape}; allowed is {charges.shape[:1]}")
-        each = energies / atoms
-        guess = [unit for unit, factor in UNITS.items() if 60 < abs(np.median(each)) / factor < 150]
-        _refuse(~((each >= PER_ATOM[0]) & (each <= PER_ATOM[1])), "energies", energies,
-                f"atomization energies in kcal/mol, {PER_ATOM[0]} to {PER_ATOM[1]} for each atom"
-                + (f" (these look like {guess[0]})" if guess else ""))
-    if folds is not None and not np.array_equal(np.sort(np.ravel(folds)), np.arange(len(charges))):
-        raise ValueError(f"folds: shape {np.shape(folds)} does not hold every molecule once; allowed are the "
-                         f"numbers 0 to {len(charges) - 1}, each once")
+    _refuse(~np.isfinite(coordinates) & (charges > 0)[:, :, None], "coordinates", coordinates,
+            "finite numbers, in bohr")
+    return atoms
 
 
 def _refuse(bad, name, values, allowed):

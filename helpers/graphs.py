@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.molecules import ELEMENTS, elements
+from helpers.molecules import ELEMENTS, elements, pairs, refuse_angstrom
 
 
 def neighbours(mask):
@@ -18,24 +18,25 @@ def neighbours(mask):
     return mask[:, :, None] & mask[:, None, :] & ~torch.eye(n, dtype=torch.bool, device=mask.device)
 
 
-def distances(coordinates):
+def distances(coordinates, mask=None):
     """Return (b, n, n) of coordinates (b, n, 3), in their unit; 1 from an atom to itself, so that the
-    gradient exists everywhere."""
+    gradient exists everywhere. mask (b, n): 1 from and to padding, too."""
+    atom = torch.ones(coordinates.shape[:2], dtype=torch.bool, device=coordinates.device)
     squared = (coordinates[:, :, None] - coordinates[:, None]).square().sum(-1)
-    return (squared + torch.eye(coordinates.shape[1], dtype=squared.dtype, device=squared.device)).sqrt()
+    return squared.masked_fill(~neighbours(atom if mask is None else mask), 1).sqrt()
 
 
 def radial(coordinates, mask, count=12, first=1.5, last=6.0, cutoff=7.0):
     """Return (b, n, count, n): Gaussian number k of the distance from atom i to atom j, at [:, i, k, j].
 
-    coordinates (b, n, 3) bohr; mask (b, n). Centers from first to last, as wide as they are apart, faded by
-    (1 - (r / cutoff)^2)^2, 0 from cutoff on, on padding and from an atom to itself. Raises ValueError for
-    count below 2 or first >= last.
+    coordinates (b, n, 3) bohr, on padding anything; mask (b, n). Centers from first to last, as wide as they
+    are apart, faded by (1 - (r / cutoff)^2)^2, 0 from cutoff on, on padding and from an atom to itself.
+    Raises ValueError for count below 2 or first >= last.
     """
     if count < 2 or not first < last:
         raise ValueError(f"count: {count!r} from {first!r} to {last!r} is not allowed; 2 or more must rise")
     centers = torch.linspace(first, last, count, dtype=coordinates.dtype, device=coordinates.device)
-    r = distances(coordinates)[:, :, None, :]
+    r = distances(coordinates.masked_fill(~mask[..., None], 0), mask)[:, :, None, :]
     soft = torch.exp(-0.5 * ((r - centers[:, None]) * ((count - 1) / (last - first))).square())
     fade = (1 - (r / cutoff).square()).clamp(min=0).square()
     return soft * fade * neighbours(mask)[:, :, None, :]
@@ -44,8 +45,10 @@ def radial(coordinates, mask, count=12, first=1.5, last=6.0, cutoff=7.0):
 def tensors(molecules, device="cpu", block=512, **radials):
     """Return kinds (m, n) and filters (m, n, k, n) float32 of all molecules on a device.
 
-    kinds: 0 for padding, else 1 + index into ELEMENTS; radials: passed on to `radial`.
+    kinds: 0 for padding, else 1 + index into ELEMENTS; radials: passed on to `radial`. Raises ValueError like
+    `pairs`, and for lengths in angstrom.
     """
+    refuse_angstrom(pairs(molecules.coordinates, molecules.charges))
     kinds = torch.as_tensor(elements(molecules.charges) + 1, device=device)
     places = torch.as_tensor(np.asarray(molecules.coordinates, dtype=np.float32), device=device)
     parts = zip(places.split(block), kinds.split(block), strict=True)

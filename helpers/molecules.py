@@ -23,6 +23,7 @@ PAIRS = tuple(f"{ELEMENTS[j]}-H" if i == 0 else f"{ELEMENTS[i]}-{ELEMENTS[j]}"
 KIND = np.zeros((len(ELEMENTS), len(ELEMENTS)), int)
 KIND[FIRST, SECOND] = KIND[SECOND, FIRST] = np.arange(len(PAIRS))
 SHORT = {3: 0.82, 2: 0.90, 1.5: 0.93}  # order of a bond shorter than this share of the covalent radii's sum
+SHORTEST = 0.7  # covalent lengths to an atom's nearest; the triple bond of N2 has 0.77, angstrom 0.4 to 0.63
 BLOCK = 2**17  # numbers in one block of pairs x centers, so that it stays in the cache
 
 
@@ -64,7 +65,10 @@ def composition(charges):
 
 
 def _checked_arrays(coordinates, charges):
-    """Both as arrays; ValueError where shapes do not match or an atom has no finite place."""
+    """Both as arrays; ValueError for shapes that differ, masked values, an atom without a finite place."""
+    for name, values in (("coordinates", coordinates), ("charges", charges)):
+        if np.ma.is_masked(values):
+            raise ValueError(f"{name}: some are masked; allowed are numbers, charge 0 where there is no atom")
     coordinates, charges = np.asarray(coordinates, dtype=float), np.asarray(charges)
     if coordinates.ndim != 3 or coordinates.shape[2] != 3:
         raise ValueError(f"coordinates: shape {coordinates.shape} is not allowed; give (molecules, atoms, 3)")
@@ -112,18 +116,27 @@ def bonded(all_pairs, threshold=None):
     return all_pairs.distance < threshold
 
 
+def nearest_lengths(all_pairs, shape):
+    """Return (n, a), the shape of charges: covalent lengths from each atom to its nearest, infinite if alone.
+
+    all_pairs: Pairs in bohr. A covalent length is the sum of two covalent radii.
+    """
+    ratio = all_pairs.distance / (RADII[FIRST] + RADII[SECOND])[all_pairs.kind]
+    nearest = np.full(shape, np.inf)
+    for end in (all_pairs.first, all_pairs.second):
+        np.minimum.at(nearest, (all_pairs.molecule, end), ratio)
+    return nearest
+
+
 def refuse_angstrom(all_pairs):
     """Raise ValueError where the median atom is nearer to another than 0.7 covalent lengths, as in angstrom.
 
     all_pairs: Pairs in bohr. No molecule of QM7 has an atom below 0.78; the median in angstrom is 0.53.
     """
-    ratio = all_pairs.distance / (RADII[FIRST] + RADII[SECOND])[all_pairs.kind]
-    width = 1 + max(all_pairs.first.max(initial=0), all_pairs.second.max(initial=0))
-    nearest = np.full(width * (1 + all_pairs.molecule.max(initial=0)), np.inf)
-    for end in (all_pairs.first, all_pairs.second):
-        np.minimum.at(nearest, all_pairs.molecule * width + end, ratio)
+    atoms = 1 + max(all_pairs.first.max(initial=0), all_pairs.second.max(initial=0))
+    nearest = nearest_lengths(all_pairs, (1 + all_pairs.molecule.max(initial=0), atoms))
     nearest = nearest[np.isfinite(nearest)]
-    if len(nearest) and np.median(nearest) < 0.7:
+    if len(nearest) and np.median(nearest) < SHORTEST:
         apart = f"{np.median(nearest):.2f} covalent lengths apart"
         raise ValueError(f"coordinates: the nearest atoms are {apart}, as in angstrom; "
                          "allowed is bohr, 1 angstrom = 1.8897 bohr")

@@ -123,7 +123,7 @@ EQUIVALENT = {  # (module, line, change): reason
     ("reading",
      r'if units and all(re.match(r"[^\W\d]|[%°\[(]", str(first[name].iloc[0])) for name in first):',
      "0 -> -1"): "a frame of one row",
-    ("molecules", "width = 1 + max(all_pairs.first.max(initial=0), all_pairs.second.max(initial=0))",
+    ("molecules", "atoms = 1 + max(all_pairs.first.max(initial=0), all_pairs.second.max(initial=0))",
      "0 -> 1"): "a wider stride keeps the atoms apart as well",
     ("graphs", "for part in rows[torch.argsort(sizes[rows], stable=True)].split(batch)]", "True -> False"):
         "it orders molecules of one size alone",

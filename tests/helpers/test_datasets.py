@@ -164,6 +164,9 @@ def test_check_molecules_takes_good_ones():
         (at("charges", 1, 0), "charges: molecule 1 has 0.0; allowed are molecules of at least one atom"),
         ({"charges": np.array([6, 1, 1])}, r"charges: shape \(3,\); allowed is \(molecules, atoms\)"),
         ({"coordinates": np.zeros((2, 4, 3))}, r"coordinates: shape \(2, 4, 3\); allowed is \(2, 5, 3\)"),
+        ({"charges": np.ma.masked_equal(molecules()["charges"], 8)}, "charges: some are masked"),
+        ({"coordinates": np.ma.masked_less(molecules()["coordinates"], -1)}, "coordinates: some are masked"),
+        ({"energies": np.ma.masked_less(molecules()["energies"], -300)}, "energies: molecule 0 has nan"),
         (at("coordinates", (0, 1, 2), np.nan), "coordinates: molecule 0 has nan; allowed are finite"),
         ({"coordinates": molecules()["coordinates"] * 0.529177}, "as in angstrom; allowed is bohr"),
         ({"energies": np.zeros(3)}, r"energies: shape \(3,\); allowed is \(2,\)"),
@@ -206,6 +209,18 @@ def test_own_molecules_with_a_missing_key_or_bad_charge_are_refused(tmp_path):
     qm7_file(tmp_path / "own.mat", **at("charges", (1, 0), 17))
     with pytest.raises(ValueError, match="molecule 1 has 17"):
         datasets.load_qm7(tmp_path / "own.mat")
+
+
+def test_an_own_file_is_judged_as_it_stands(tmp_path):
+    np.savez(tmp_path / "own.npz", **molecules(**at("charges", (1, 0), 8.5)))
+    with pytest.raises(ValueError, match="charges: molecule 1 has 8.5"):  # not cut to 8
+        datasets.load_qm7(tmp_path / "own.npz")
+    np.savez(tmp_path / "own.npz", **molecules())
+    (tmp_path / "own.npz").rename(tmp_path / "OWN.NPZ")
+    np.testing.assert_array_equal(datasets.load_qm7(tmp_path / "OWN.NPZ").charges, molecules()["charges"])
+    np.savez(tmp_path / "own.npz", **molecules(charges=np.array([["C"], ["O"]])))
+    with pytest.raises(ValueError, match="own.npz', charges: type <U1 is not numeric; needed are numbers"):
+        datasets.load_qm7(tmp_path / "own.npz")
 
 
 def test_own_molecules_need_neither_energies_nor_folds(tmp_path):

@@ -138,6 +138,22 @@ def test_the_default_centers_are_1_5_to_6_bohr():
     assert graphs.radial(places, both, 2, 1.0, 3.0).shape == (1, 2, 2, 2)
 
 
+def test_padding_takes_no_part_in_filters_and_gradients():
+    """Padding at one place, or at none, gives what molecules without it give."""
+    places, mask = torch.randn(1, 3, 3, dtype=torch.float64), torch.ones(1, 3, dtype=torch.bool)
+    alone = places.clone().requires_grad_()
+    graphs.radial(alone, mask).square().sum().backward()
+    for filled in (0.0, torch.nan):
+        wide = torch.cat([places, torch.full((1, 2, 3), filled, dtype=torch.float64)], 1).requires_grad_()
+        found = graphs.radial(wide, torch.tensor([[True, True, True, False, False]]))
+        torch.testing.assert_close(found[:, :3, :, :3], graphs.radial(places, mask))
+        assert not found[:, 3:].any()
+        assert not found[..., 3:].any()
+        found.square().sum().backward()
+        torch.testing.assert_close(wide.grad[:, :3], alone.grad)
+        assert not wide.grad[:, 3:].any()
+
+
 def test_trimming_cuts_to_the_largest_molecule_of_the_batch():
     kinds = torch.tensor([[1, 2, 0, 0], [3, 0, 0, 0], [1, 1, 1, 0]])
     filters = torch.arange(3 * 4 * 2 * 4).reshape(3, 4, 2, 4)

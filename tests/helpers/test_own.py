@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import datasets, descriptors
+from helpers import datasets, descriptors, graphs
 from helpers import molecules as chemistry
 from helpers.tables import read_table
 
@@ -61,7 +61,7 @@ def test_files_as_other_programs_write_them(tmp_path):
     with pytest.raises(ValueError, match="own.xyz' does not read as an .xyz file: it is no UTF-8; save it"):
         datasets.load_xyz(tmp_path)
     (tmp_path / "own.xyz").unlink()
-    with pytest.raises(ValueError, match="^paths: nothing holds no molecule"):
+    with pytest.raises(ValueError, match="^paths: .* holds no molecule"):
         datasets.load_xyz(tmp_path)
 
 
@@ -73,8 +73,11 @@ def test_files_as_other_programs_write_them(tmp_path):
     (ETHANOL.replace("-0.5116", "nan"), "angstrom", "coordinates: molecule 0 has nan"),
     (re.sub(r"\d\.\d+", lambda number: str(100 * float(number[0])), ETHANOL), "angstrom", "no molecule$"),
     (ETHANOL.replace("0.3229", "0,3229"), "angstrom", "line 5: .* is no atom"),
+    ("", "angstrom", "own.xyz' holds no molecule; allowed are .xyz files of at least one"),
+    ("1\nProperties=species:S:1:forces:R:3:pos:R:3\nC 0 0 1 0 0 0\n", "angstrom", "line 2: .* other columns"),
+    ("1\n\n² 0 0 0\n", "angstrom", "line 3: element '²' is not known"),
     ("C 0 0 0\n", "angstrom", "line 1: 'C 0 0 0' is no number of atoms; allowed is an .xyz file"),
-    (ETHANOL, "bohr", "as in angstrom; allowed is bohr"),
+    (ETHANOL, "bohr", "own.xyz', unit: with 'bohr' an atom's nearest is 1.09 bohr .* try 'angstrom'$"),
     (ETHANOL, "nm", "^unit: 'nm' is not known; allowed are 'angstrom' and 'bohr'"),
 ])
 def test_what_is_no_xyz_file_is_named(tmp_path, text, unit, says):
@@ -87,16 +90,81 @@ def test_units_are_judged_by_each_molecules_own_atoms(tmp_path):
     nitrogen = "2\n\nN 0 0 0\nN 0 0 {}\n"  # with ethanol beside it, the table has seven empty places
     found = datasets.load_xyz(xyz(tmp_path, nitrogen.format(1.098) + ETHANOL))
     assert (found.charges > 0).sum(axis=1).tolist() == [2, 9]
-    with pytest.raises(ValueError, match="^unit: .* nearest is 3.92 bohr away .* try 'bohr'"):
+    with pytest.raises(ValueError, match="own.xyz', unit: .* nearest is 3.92 bohr away .* try 'bohr'"):
         datasets.load_xyz(xyz(tmp_path, nitrogen.format(2.075)))
     assert datasets.load_xyz(xyz(tmp_path, "1\n\nC 0 0 0\n")).charges.tolist() == [[6]]
+
+
+WATER = "3\nwater\nO 0 0 0.117\nH 0 0.757 -0.471\nH 0 -0.757 -0.471\n"
+
+
+def in_bohr(text):
+    number = lambda found: f"{float(found[0]) / 0.529177:.6f}"
+    return re.sub(r"-?\d\.\d+", number, text)
+
+
+@pytest.mark.parametrize(("unit", "one", "other", "says"), [
+    ("angstrom", ETHANOL, in_bohr(WATER), "nearest is 3.42 bohr away in the median, .*; try 'bohr'"),
+    ("bohr", in_bohr(ETHANOL), WATER, "nearest is 0.96 bohr away in the median, .*; try 'angstrom'"),
+])
+def test_one_file_among_many_in_another_unit_is_named(tmp_path, unit, one, other, says):
+    for name in ("a.xyz", "b.xyz"):
+        xyz(tmp_path, one, name)
+    expected = datasets.load_xyz(tmp_path, unit)
+    xyz(tmp_path, other, "c.XYZ")
+    with pytest.raises(ValueError, match=rf"^path: '.*c.XYZ', unit: with '{unit}' an atom's {says}"):
+        datasets.load_xyz(tmp_path, unit)
+    mixed = xyz(tmp_path, one + other, "a.xyz")
+    with pytest.raises(ValueError, match=r"^path: '.*a.xyz', molecule 1, unit: with"):
+        datasets.load_xyz(mixed, unit)
+    few = dataclasses.replace(expected, coordinates=expected.coordinates * [[[1]], [[0.529177]]])
+    with pytest.raises(ValueError, match="^coordinates: the nearest atoms of molecule 1 are 0.5.* as in ang"):
+        datasets.check_molecules(few.coordinates, few.charges)
+
+
+RIGHT = {"H2": (1, 1, 0.741), "H2+": (1, 1, 1.057), "N2": (7, 7, 1.098), "S2": (16, 16, 1.889),
+         "CO": (6, 8, 1.128), "OH-": (8, 1, 0.964), "C2": (6, 6, 1.243), "two C far apart": (6, 6, 6.0)}
+
+
+@pytest.mark.parametrize("pair", RIGHT.values(), ids=RIGHT)
+def test_unusual_molecules_are_not_taken_for_a_wrong_unit(tmp_path, pair):
+    first, second, length = pair
+    text = f"2\n\n{first} 0 0 0\n{second} 0 0 {length}\n"
+    for unit, given in (("angstrom", text), ("bohr", in_bohr(text))):
+        found = datasets.load_xyz(xyz(tmp_path, given), unit)
+        np.testing.assert_allclose(found.coordinates[0, 1, 2], length / 0.529177, rtol=1e-5)
+    if length < 6 and pair != RIGHT["H2+"]:
+        with pytest.raises(ValueError, match="own.xyz', unit: with 'angstrom' .* try 'bohr'"):
+            datasets.load_xyz(xyz(tmp_path, in_bohr(text)))
+    with pytest.raises(ValueError, match="own.xyz', unit: with 'angstrom' .* no molecule$"):
+        datasets.load_xyz(xyz(tmp_path, text.replace(str(length), str(100 * length))))
+
+
+def test_dimers_and_the_way_to_dissociation_are_right_molecules(tmp_path):
+    far = WATER.replace("3\n", "6\n") + "O 0 0 3.017\nH 0 0.757 2.429\nH 0 -0.757 2.429\n"
+    sulfur = "8\n\n" + "".join(f"S {2.34 * np.cos(k * np.pi / 4):.4f} {2.34 * np.sin(k * np.pi / 4):.4f} "
+                               f"{(-1) ** k / 2}\n" for k in range(8))
+    path = "".join(f"2\n\nN 0 0 0\nN 0 0 {length}\n" for length in (0.7, 1.1, 1.8, 2.6))
+    lone = "1\n\nN 0 0 0\n"
+    found = datasets.load_xyz(xyz(tmp_path, far + sulfur + path + lone))
+    assert (found.charges > 0).sum(axis=1).tolist() == [6, 8, 2, 2, 2, 2, 1]
+
+
+def test_what_else_a_folder_holds_is_said(tmp_path):
+    xyz(tmp_path, ETHANOL, "a.XYZ")
+    (tmp_path / "more").mkdir()
+    xyz(tmp_path, ETHANOL, ".hidden.xyz")
+    xyz(tmp_path, "", "b.mol")
+    with pytest.warns(UserWarning, match="has 2 folders or files that are not .xyz .* out: 'b.mol', 'more'$"):
+        found = datasets.load_xyz([tmp_path, tmp_path / "a.XYZ"])
+    assert found.charges.shape == (2, 9)
 
 
 def test_a_file_in_bohr_read_as_angstrom_is_noticed(tmp_path):
     lines = [line.split() for line in ETHANOL.split("\n")[2:-1]]
     atoms = [" ".join([a, *(str(float(v) / 0.529177) for v in place)]) for a, *place in lines]
     text = "9\n\n" + "\n".join(atoms)
-    with pytest.raises(ValueError, match="^unit: with 'angstrom' an atom's nearest is 3.* try 'bohr'"):
+    with pytest.raises(ValueError, match="own.xyz', unit: with 'angstrom' an atom's .* 3.* try 'bohr'"):
         datasets.load_xyz(xyz(tmp_path, text))
 
 
@@ -156,10 +224,16 @@ KNOTS = np.linspace(1.5, 6, 5), np.linspace(-1, 1, 4), np.linspace(1.8, 6, 3)
     lambda some: descriptors.environments(some, *KNOTS).features,
     lambda some: descriptors.coulomb_matrices(some),
     descriptors.bag_of_bonds,
+    lambda some: graphs.tensors(some)[1].numpy(),
 ])
 def test_every_description_of_a_molecule_refuses_angstrom(tmp_path, describe):
     found = datasets.load_xyz(xyz(tmp_path, ETHANOL))
+    expected = describe(found)
+    assert np.isfinite(expected).all()
+    found.coordinates[0, 3:] = np.nan  # four of nine atoms taken away: what stands there does not count
+    found.charges[0, 3:] = 0
     assert np.isfinite(describe(found)).all()
+    found = datasets.load_xyz(tmp_path)
     angstrom = dataclasses.replace(found, coordinates=found.coordinates * 0.529177)
     with pytest.raises(ValueError, match="^coordinates: the nearest atoms are 0.5.* as in angstrom"):
         describe(angstrom)
