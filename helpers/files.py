@@ -246,8 +246,13 @@ def _delete(path):
 
 
 def disguise(path):
-    """What an own file is instead of data, with the remedy: empty, a web page, a pointer; or ""."""
-    start = Path(path).read_bytes()[:512].lstrip().lower()
+    """What an own file is instead of data, with the remedy: a folder, empty, a web page, a pointer; or ""."""
+    if Path(path).is_dir():
+        return "is a folder; give a file"
+    try:
+        start = Path(path).read_bytes()[:512].lstrip().lower()
+    except OSError as error:
+        return f"cannot be opened ({error.strerror or error})"
     page = "holds a web page, not data; download the file itself, the raw file"
     for mark, finding in ((b"<!doctype", page), (b"<html", page),
                           (b"version https://git-lfs", "is a pointer of Git LFS; run git lfs pull"),

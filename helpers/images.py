@@ -12,11 +12,15 @@ from PIL import Image, ImageOps
 from torch.nn import functional as F
 
 from helpers.files import disguise
+from helpers.softmin import one_each
 
 SIZE = 224  # pixels a side, what most networks were trained on
 BATCH = 8  # on a CPU larger batches fall out of the cache and are slower per image
-SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".gif"}
-UNREADABLE = {".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".pdf", ".mov", ".mp4"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".gif",
+            ".jp2", ".tga", ".ppm", ".pgm", ".pbm"}
+UNREADABLE = {".heic", ".heif", ".hif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
+              ".pef", ".srw", ".jxl", ".psd", ".xcf", ".svg", ".pdf", ".mov", ".mp4"}
+NOTES = {".txt", ".csv", ".json", ".xml", ".md", ".db", ".ini"}  # beside pictures, and no pictures
 REMEDIES = {"CMYK": "save it as RGB with its colour profile", "LAB": "save it as RGB",
             "I;16": "scale its 16 bits to 8", "I": "scale its values to 8 bits",
             "F": "scale its values to 8 bits", "RGBA": "put it on a background, for it is partly transparent"}
@@ -28,8 +32,10 @@ def read_image(path, size=SIZE):
     It is turned upright as its EXIF data say. Grey, black-and-white, palette and fully opaque pictures are
     converted, and of several frames the first is taken, with a warning. Raises ValueError naming the file
     where it does not decode (HEIC and web pages called .jpg by name), where its colours have no one
-    translation to 8-bit RGB (it says what to do), or where a side has under 16 pixels.
+    translation to 8-bit RGB (it says what to do), or where a side has under 16 pixels; and for another size.
     """
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise ValueError(f"size: {size!r} is not allowed; give a whole number of pixels above 0")
     try:
         with Image.open(path) as opened:
             if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # phones keep two in one .jpg
@@ -38,14 +44,17 @@ def read_image(path, size=SIZE):
             sides, image = image.size, _as_rgb(image)
             if image is not None and min(sides) >= 16:
                 return torch.from_numpy(np.array(image.resize((size, size), Image.BILINEAR))).permute(2, 0, 1)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        heic = "is HEIC; save it as .jpg" if Path(path).read_bytes()[4:8] == b"ftyp" else ""
-        said = disguise(path) or heic or f"does not decode ({error}); allowed are photographs"
+    except (FileNotFoundError, Warning):
+        raise
+    except Exception as error:  # Pillow has ValueError, TypeError, struct.error and more for damaged files
+        reason = str(error) or type(error).__name__
+        said = disguise(path) or f"does not decode ({reason}); allowed are photographs"
+        heic = not disguise(path) and Path(path).read_bytes()[4:8] == b"ftyp"
+        said = "is HEIC; save it as .jpg" if heic else said.replace("\n", " ")
         raise ValueError(f"image: '{path}' {said}") from None
     if image is None:
-        kind = "RGBA" if mode in ("LA", "PA", "P", "La", "RGBa") else mode[:4]  # I;16B is I;16
+        kind = "RGBA" if mode in ("LA", "PA", "P", "La", "RGBa", "RGB") else mode[:4]  # I;16B is I;16
+        mode = "RGB with a transparent colour" if mode == "RGB" else mode
         raise ValueError(f"image: '{path}' has mode {mode!r}; allowed is 'RGB', three channels of 8 bits: "
                          f"{REMEDIES.get(kind, 'save it as RGB')}")
     raise ValueError(f"image: '{path}' has {sides[0]}x{sides[1]} pixels; allowed are at least 16x16")
@@ -53,13 +62,13 @@ def read_image(path, size=SIZE):
 
 def _as_rgb(image):
     """The picture as RGB, or None where the translation would be a guess."""
-    if image.mode == "RGB":
-        return image
     transparent = "A" in image.getbands() or "transparency" in image.info
-    if image.mode not in ("1", "L", "LA", "P", "PA", "RGBA"):
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
         return None
     if transparent and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
         return None
+    if image.mode == "RGB":
+        return image
     warnings.warn(f"images of mode {image.mode!r} are converted to RGB", stacklevel=3)
     return image.convert("RGB")
 
@@ -83,7 +92,10 @@ def from_array(images):
 
 
 def image_batches(paths, batch=BATCH, size=SIZE, threads=2):
-    """Yield uint8 (b, 3, size, size) tensors while threads decode the next two batches."""
+    """Yield uint8 (b, 3, size, size) tensors while threads decode the next two batches.
+
+    Raises ValueError like `load_images`.
+    """
     paths, waiting = as_paths("paths", paths), deque()
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(paths) + 2 * batch, batch):
@@ -104,28 +116,46 @@ def class_folders(root):
     """Photographs of your own: `root` holds one folder per class; returns (paths, class names), sorted.
 
     Hidden folders and files (.ipynb_checkpoints, ._x.jpg) and __MACOSX are no photographs. Pictures in
-    formats that Pillow does not read, such as .heic, and those beside the folders are counted in a warning.
-    Raises ValueError where there are fewer than two classes, a class has no photograph, or two differ in
-    capitals and spaces alone.
+    formats that are not read, such as .heic, other files (but notes and tables), links that lead nowhere,
+    and pictures beside the folders are counted in a warning. Raises ValueError where there are fewer than two
+    classes, a class has no photograph, or some in folders below it, or two classes differ in capitals and
+    spaces alone.
     """
     if not Path(root).is_dir():
         raise ValueError(f"root: '{root}' is no folder; allowed is one that holds a folder for each class")
-    visible = lambda folder: [path for path in sorted(folder.iterdir())
-                              if not path.name.startswith(".") and path.name != "__MACOSX"]
-    within = {folder.name: visible(folder) for folder in visible(Path(root)) if folder.is_dir()}
-    pictures = lambda paths: [path for path in paths if path.suffix.lower() in SUFFIXES]
-    found = {name: pictures(paths) for name, paths in within.items()}
-    left_out = Counter(path.suffix.lower() for paths in within.values() for path in paths
-                       if path.suffix.lower() in UNREADABLE)
-    said = ", ".join(f"{count} {suffix}" for suffix, count in left_out.items())
-    beside = len(pictures(visible(Path(root))))
-    notes = [f"{said} that cannot be read and are left out; save them as .jpg"] if said else []
+    within = {folder.name: _visible(folder) for folder in _visible(Path(root)) if folder.is_dir()}
+    found = {name: _pictures(paths) for name, paths in within.items()}
+    beside = len(_pictures(_visible(Path(root))))
+    notes = _left_out(found, within)
     notes += [f"{beside} pictures beside the class folders, which are left out"] if beside else []
     _check_classes(root, found, within, notes)
     for note in notes:
         warnings.warn(f"root: '{root}' has {note}", stacklevel=2)
     names = np.repeat(list(found), [len(paths) for paths in found.values()])
     return [path for paths in found.values() for path in paths], names
+
+
+def _visible(folder):
+    return [path for path in sorted(folder.iterdir())
+            if not path.name.startswith(".") and path.name != "__MACOSX"]
+
+
+def _pictures(paths):
+    return [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+
+
+def _left_out(found, within):
+    """What the class folders hold beside the pictures found, in words: a list of notes."""
+    rest = [path for name, paths in within.items() for path in paths
+            if path not in found[name] and not path.is_dir()]
+    lost = [path.name for path in rest if not path.is_file()]
+    endings = Counter(path.suffix.lower() or "without ending" for path in rest
+                      if path.is_file() and path.suffix.lower() not in NOTES)
+    said = {known: ", ".join(f"{count} {ending}" for ending, count in endings.items()
+                             if (ending in UNREADABLE) == known) for known in (True, False)}
+    notes = [f"{said[True]} that cannot be read and are left out; save them as .jpg"] if said[True] else []
+    notes += [f"{said[False]} that are taken for no pictures and left out"] if said[False] else []
+    return notes + ([f"links that lead nowhere, such as {lost[0]!r} ({len(lost)}), left out"] if lost else [])
 
 
 def _check_classes(root, found, within, notes):
@@ -137,6 +167,11 @@ def _check_classes(root, found, within, notes):
         notes = notes + [f"folders such as {name!r}: give what holds the classes" for name in below]
         problem += f" (but {'; '.join(notes)})" if notes else ""
         raise ValueError(f"root: '{root}' has {problem}; allowed are two or more folders with photographs")
+    deeper = [path for paths in within.values() for path in paths if path.is_dir() and _pictures(
+        each for each in path.rglob("*") if not any(part[0] == "." for part in each.relative_to(path).parts))]
+    if deeper:
+        raise ValueError(f"root: '{root}' has pictures in {len(deeper)} folders below classes, such as "
+                         f"'{deeper[0].parent.name}/{deeper[0].name}'; put them into the class folder itself")
     plain = Counter(name.strip().casefold() for name in found)
     if twins := [name for name in found if plain[name.strip().casefold()] > 1]:
         raise ValueError(f"root: '{root}' has classes {twins} that differ in capitals or spaces alone; make "
@@ -149,8 +184,11 @@ def near_duplicates(images, groups=None, likeness=0.99):
     images: uint8 (n, 3, h, w), compared in grey at 16x16 pixels, so that size, compression and brightness do
     not matter; two plain ones are the same where their grey is. Mirrored, turned and cut ones are not
     found. groups: (n,) class or split of each; then only pairs of different groups, which make a test set
-    easier than the world. Raises ValueError for groups of another length.
+    easier than the world. Raises ValueError for other shapes, or a group that is missing.
     """
+    images = torch.as_tensor(images)
+    if images.ndim != 4:
+        raise ValueError(f"images: shape {tuple(images.shape)} is not allowed; give (n, 3, height, width)")
     grey = F.interpolate(images.float().mean(1, keepdim=True), (16, 16), mode="area").flatten(1)
     mean = grey.mean(1, keepdim=True)
     grey = grey - mean
@@ -159,8 +197,6 @@ def near_duplicates(images, groups=None, likeness=0.99):
     plain = flat & flat.T & ((mean - mean.T).abs() < 1)
     alike = torch.triu(plain | (grey @ grey.T > likeness) & ~(flat & flat.T), diagonal=1).numpy()
     if groups is not None:
-        groups = np.asarray(groups)
-        if groups.shape != (len(images),):
-            raise ValueError(f"groups: shape {groups.shape} is not allowed; give ({len(images)},)")
+        groups = one_each("groups", groups, len(images))
         alike &= groups[:, None] != groups
     return np.argwhere(alike)

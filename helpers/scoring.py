@@ -6,14 +6,17 @@ import torch
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
+from helpers.softmin import finite_numbers, one_each
+
 
 def _binary(scores, labels):
     """Scores as floats and labels as booleans; ValueError where they do not fit or one class is missing."""
-    scores, labels = np.asarray(scores, float), _positive(labels)
+    scores = finite_numbers(scores, name="scores", allowed="one number for each row")
+    labels = _positive(labels)
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(f"labels: shape {labels.shape} is not allowed; scores have {scores.shape}")
-    if not np.isfinite(scores).all():
-        raise ValueError(f"scores: {(~np.isfinite(scores)).sum()} values are not finite; allowed are numbers")
+    if not len(labels):
+        raise ValueError("labels: none; allowed are at least one of each class")
     if labels.all() or not labels.any():
         raise ValueError(f"labels: all are {labels.all()}; allowed are two classes")
     return scores, labels
@@ -46,6 +49,8 @@ def auc(scores, labels):
 
 def _bootstrap_counts(count, draws, generator):
     """(draws, count) integers: how often each of `count` groups is drawn when resampled with replacement."""
+    if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 1:
+        raise ValueError(f"draws: {draws!r} is not allowed; give a whole number above 0")
     return generator.multinomial(count, np.full(count, 1 / count), size=draws)
 
 
@@ -53,12 +58,12 @@ def auc_interval(scores, labels, groups=None, draws=2000, level=0.95, seed=0):
     """(auc, low, high): percentile bootstrap that resamples whole groups within each class.
 
     groups: (n,) names of what was sampled independently (a leaf, not its photographs); default: every row.
-    Raises ValueError as `auc` does. Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
+    Raises ValueError as `auc` does, for groups of another length or missing, draws below 1, and a level not
+    between 0 and 1. Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
     """
     scores, labels = _binary(scores, labels)
     drawn = _drawn_auc(_wins(scores, labels), labels, groups, draws, seed)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return auc(scores, labels), float(low), float(high)
+    return auc(scores, labels), *_ends(drawn, level)
 
 
 def auc_difference(scores, others, labels, groups=None, draws=2000, level=0.95, seed=0):
@@ -66,7 +71,7 @@ def auc_difference(scores, others, labels, groups=None, draws=2000, level=0.95, 
 
     scores, others: (n,), or (seeds, n) for trainings in pairs, row by row, whose mean AUC is compared. The
     interval resamples groups and, where there are several, the pairs of trainings too (few of them vary less
-    than all would). Raises ValueError as `auc`, and for other numbers of trainings.
+    than all would). Raises ValueError as `auc_interval`, and for other numbers of trainings.
     """
     sides = [[_wins(*_binary(row, labels)) for row in np.atleast_2d(side)] for side in (scores, others)]
     if len(sides[0]) != len(sides[1]):
@@ -79,7 +84,14 @@ def auc_difference(scores, others, labels, groups=None, draws=2000, level=0.95, 
 def _over_trainings(drawn, level, seed):
     """(low, high) of a mean over trainings; drawn: (seeds, draws), each column with the same groups."""
     weights = _bootstrap_counts(*drawn.shape, np.random.default_rng([seed, 1])) / len(drawn)
-    low, high = np.quantile((weights.T * drawn).sum(0), [(1 - level) / 2, (1 + level) / 2])
+    return _ends((weights.T * drawn).sum(0), level)
+
+
+def _ends(drawn, level):
+    """(low, high) of the middle share `level` of what was drawn."""
+    if not (isinstance(level, (int, float, np.number)) and 0 < level < 1):
+        raise ValueError(f"level: {level!r} is not allowed; give a share between 0 and 1, such as 0.95")
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -91,7 +103,7 @@ def _wins(scores, labels):
 
 def _drawn_auc(wins, labels, groups, draws, seed):
     """(draws,) mean of wins over pairs of rows, with whole groups resampled within each class."""
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    groups = np.arange(len(labels)) if groups is None else one_each("groups", groups, len(labels))
     generator, weights = np.random.default_rng(seed), []
     for side in (labels, ~labels):
         _, member = np.unique(groups[side], return_inverse=True)
@@ -104,11 +116,15 @@ def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0, classes=N
 
     values: (n,), or (seeds, n) of several trainings for the same rows; then the trainings are resampled too
     (few of them vary less than all would). classes: (n,); then every class counts the same, as in balanced
-    accuracy: the mean is that of the classes' means, and groups are resampled within each class.
+    accuracy: the mean is that of the classes' means, and groups are resampled within each class. Raises
+    ValueError for other shapes, values that are masked or not finite, and as `auc_interval` does.
     """
-    values = np.atleast_2d(np.asarray(values, float))
-    groups = np.arange(values.shape[1]) if groups is None else np.asarray(groups)
-    classes = np.zeros(values.shape[1]) if classes is None else np.asarray(classes)
+    values = np.atleast_2d(finite_numbers(values, name="values", allowed="numbers (n,) or (seeds, n)"))
+    if values.ndim > 2 or not values.size:
+        raise ValueError(f"values: shape {np.shape(values)} is not allowed; give (n,) or (seeds, n), n > 0")
+    n = values.shape[1]
+    groups = np.arange(n) if groups is None else one_each("groups", groups, n)
+    classes = np.zeros(n) if classes is None else one_each("classes", classes, n)
     generator, means, drawn = np.random.default_rng(seed), [], []
     for side in (classes == name for name in np.unique(classes)):
         _, member = np.unique(groups[side], return_inverse=True)
@@ -133,10 +149,11 @@ def youden(scores, labels):
 
 def _checked_maps(heatmaps, masks=None):
     """Heatmaps (n, h, w) as floats and masks as booleans of the same shape."""
-    heatmaps = np.asarray(heatmaps, float)
-    if heatmaps.ndim != 3 or not np.isfinite(heatmaps).all():
-        raise ValueError(f"heatmaps: shape {heatmaps.shape} or NaN is not allowed; give numbers (n, h, w)")
-    masks = np.ones(heatmaps.shape, bool) if masks is None else np.asarray(masks, bool)
+    heatmaps = finite_numbers(heatmaps, name="heatmaps", allowed="numbers (n, h, w)")
+    if heatmaps.ndim != 3:
+        raise ValueError(f"heatmaps: shape {heatmaps.shape} is not allowed; give numbers (n, h, w)")
+    masks = np.ones(heatmaps.shape) if masks is None else masks
+    masks = finite_numbers(masks, name="masks", allowed="True and False (n, h, w)").astype(bool)
     if masks.shape != heatmaps.shape:
         raise ValueError(f"masks: shape {masks.shape} is not allowed; heatmaps have {heatmaps.shape}")
     return heatmaps, masks
@@ -178,9 +195,16 @@ def relevance_rank(heatmaps, masks):
 
 
 def conservation(heatmaps, scores):
-    """(n,) |sum of a heatmap - its score| / |score|: 0 where the relevance adds up to what it explains."""
+    """(n,) |sum of a heatmap - its score| / |score|: 0 where the relevance adds up to what it explains.
+
+    Raises ValueError for scores that are not (n,), 0, masked or not finite.
+    """
     heatmaps, _ = _checked_maps(heatmaps)
-    scores = np.asarray(scores, float)
+    scores = finite_numbers(scores, name="scores", allowed="one number for each heatmap")
+    if scores.shape != (len(heatmaps),):
+        raise ValueError(f"scores: shape {scores.shape} is not allowed; give ({len(heatmaps)},)")
+    if not scores.all():
+        raise ValueError(f"scores: 0 at [{np.argmin(scores != 0)}]; allowed are numbers to divide by")
     return np.abs(heatmaps.sum((1, 2)) - scores) / np.abs(scores)
 
 
@@ -211,6 +235,9 @@ def paint_lesions(images, masks, count=4, radii=(5, 10), seed=0):
     the leaf as far as they fit, with a wavy outline, a dark rim and a lighter centre, in the light of the
     leaf. Equal seeds give equal spots. Raises ValueError for a leaf without pixels.
     """
+    if np.shape(masks) != (*np.shape(images)[:1], *np.shape(images)[2:]):
+        raise ValueError(f"masks: shape {tuple(np.shape(masks))} is not allowed; images have "
+                         f"{tuple(np.shape(images))}")
     painted = np.asarray(images).astype(np.float32)
     truth, generator = np.zeros(np.shape(masks), bool), np.random.default_rng(seed)
     row, column = np.indices(truth.shape[1:])
@@ -240,6 +267,9 @@ def flipping_curve(score, images, heatmaps, reference, patch=16, shares=None):
     patches replaced at each step, default 0, 0.1, ..., 1. Samek et al., arXiv:1509.06321 (pixel flipping).
     """
     heatmaps, _ = _checked_maps(heatmaps)
+    if tuple(np.shape(images)[:1] + np.shape(images)[2:]) != heatmaps.shape:
+        raise ValueError(f"images: shape {tuple(np.shape(images))} is not allowed; heatmaps have "
+                         f"{heatmaps.shape}")
     shares = np.linspace(0, 1, 11) if shares is None else np.asarray(shares)
     n, h, w = heatmaps.shape
     tall, wide = -(-h // patch), -(-w // patch)

@@ -3,6 +3,7 @@
 import contextlib
 
 import numpy as np
+import pandas as pd
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
@@ -10,24 +11,38 @@ LARGEST = 1e150  # whose square, summed over columns, is still finite
 BLOCK = 2**17  # float64 numbers in one block of rows: 1 MiB, so that a pass over it stays in the cache
 
 
-def finite_numbers(X, smallest=-np.inf):
+def finite_numbers(X, smallest=-np.inf, name="X", allowed="an (n, d) array of numbers"):
     """X as a float array; TypeError where it holds no numbers, ValueError for NaN, infinite, too small."""
     if np.ma.is_masked(X):
-        raise ValueError(f"X: {np.ma.count_masked(X)} values are masked; fill them or leave out their rows")
+        raise ValueError(f"{name}: {np.ma.count_masked(X)} values are masked; fill them or leave out "
+                         "their rows")
     try:
         array = np.asarray(X)
     except ValueError:
-        raise TypeError("X: rows differ in length; allowed is an (n, d) array of numbers") from None
+        raise TypeError(f"{name}: rows differ in length; allowed is {allowed}") from None
     if array.dtype == object and hasattr(X, "to_numpy"):  # pandas' types that can hold a missing value
         with contextlib.suppress(TypeError, ValueError):  # text: named below
             array = X.to_numpy(dtype=float, na_value=np.nan)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"X: type {array.dtype} is not numeric; allowed is an (n, d) array of numbers")
+        raise TypeError(f"{name}: type {array.dtype} is not numeric; allowed is {allowed}")
     wrong = np.argwhere(~(np.isfinite(array) & (array >= smallest)))
     if len(wrong):
         place, least = ", ".join(str(i) for i in wrong[0]), "" if smallest < 0 else f" of at least {smallest}"
-        raise ValueError(f"X: value {array[tuple(wrong[0])]} at [{place}]; allowed are finite numbers{least}")
+        raise ValueError(f"{name}: value {array[tuple(wrong[0])]} at [{place}]; allowed are finite "
+                         f"numbers{least}")
     return array.astype(float)
+
+
+def one_each(name, values, count):
+    """Names or groups as an array (count,); ValueError for another shape, and where one is missing."""
+    array = np.asarray(values)
+    if array.shape != (count,):
+        raise ValueError(f"{name}: shape {array.shape} is not allowed; give ({count},)")
+    missing = np.ma.getmaskarray(values) if np.ma.is_masked(values) else pd.isna(array)
+    if missing.any():
+        raise ValueError(f"{name}: {missing.sum()} are missing, the first at [{missing.argmax()}]; give a "
+                         "name to each, or leave out their rows")
+    return array
 
 
 def data_matrix(X):

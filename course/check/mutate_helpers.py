@@ -36,7 +36,7 @@ TESTS = {  # module: the test files that answer for it, the quickest first
     "networks": ["networks", "torchvision"], "plots": ["plots", "figures", "molecules"],
     "predictor": ["predictor"], "reading": ["reading", "tables"],
     "runtime": ["runtime", "umap_cache"],
-    "scoring": ["scoring"], "softmin": ["anomalies", "softmin_tasks"],
+    "scoring": ["scoring", "scoring_input"], "softmin": ["anomalies", "softmin_tasks"],
     "softmin_tasks": ["softmin_tasks", "gpu_paths"], "sources": ["sources"], "tables": ["own", "tables"],
     "training": ["training", "gpu_paths"], "xyz": ["own"],
 }

@@ -1,5 +1,8 @@
 """helpers.images: own photographs upright and in RGB, folders as people have them, the same picture twice."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -112,11 +115,20 @@ def test_pictures_without_any_structure_are_the_same_where_their_grey_is():
     assert images.near_duplicates(raw, ["a", "b", "b", "a", "a"]).tolist() == [[0, 1]]
 
 
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+LONG_TEXT = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 20, 20, 8, 2, 0, 0, 0))
+             + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(3_000_000))))
+
+
 @pytest.mark.parametrize(("content", "says"), [
     (b"\0\0\0\x18ftypheic" + bytes(200), "is HEIC; save it as .jpg"),
     (b"<!DOCTYPE html><html>", "holds a web page, not data"),
     (b"", "is empty"),
     (b"\xff\xd8\xff\xe0 cut", r"does not decode \("),
+    (LONG_TEXT, "does not decode .Decompressed data too large"),
 ])
 def test_what_is_called_jpg_and_is_not_is_named(tmp_path, content, says):
     (tmp_path / "a.jpg").write_bytes(content)
@@ -144,3 +156,71 @@ def test_folders_that_are_laid_out_otherwise(tmp_path):
     photograph(9).save(root / "Sick " / "0.gif")
     with pytest.raises(ValueError, match=r"classes \['Sick ', 'sick'\] that differ in capitals or spaces"):
         images.class_folders(root)
+
+
+@pytest.mark.parametrize("error", [ValueError("a\nb"), TypeError(), struct.error("c"), MemoryError()])
+def test_whatever_pillow_raises_is_one_line_with_the_file(tmp_path, monkeypatch, error):
+    def fail(_):
+        raise error
+
+    photograph().save(tmp_path / "a.jpg")
+    monkeypatch.setattr(images.ImageOps, "exif_transpose", fail)
+    with pytest.raises(ValueError, match=r"^image: '.*a.jpg' does not decode \([\w ]+\); allowed are"):
+        images.read_image(tmp_path / "a.jpg")
+
+
+def test_a_transparent_colour_of_rgb_is_refused_where_a_pixel_has_it(tmp_path):
+    photograph().save(tmp_path / "a.png", transparency=(250, 250, 250))
+    with pytest.raises(ValueError, match="has mode 'RGB with a transparent colour'; .* put it on a back"):
+        images.read_image(tmp_path / "a.png")
+    photograph().save(tmp_path / "b.png", transparency=(1, 255, 1))
+    photograph().save(tmp_path / "c.png")
+    assert torch.equal(images.read_image(tmp_path / "b.png"), images.read_image(tmp_path / "c.png"))
+
+
+def test_what_is_no_file_of_a_picture(tmp_path):
+    root = own_folders(tmp_path / "own")
+    (root / "sick" / "empty.jpg").mkdir()
+    with pytest.raises(ValueError, match="^image: '.*empty.jpg' is a folder; give a file"):
+        images.read_image(root / "sick" / "empty.jpg")
+    (root / "sick" / "link.jpg").symlink_to("/nowhere.jpg")
+    for name in ("a.ORF", "b.jxl", "notes.txt", "photo", "b.jpg_large"):
+        (root / "sick" / name).write_bytes(b"1")
+    photograph(8).save(root / "sick" / "x.jpe", "JPEG")
+    with pytest.warns(UserWarning, match="own. has") as said:
+        paths, _ = images.class_folders(root)
+    assert [path.name for path in paths[3:]] == ["3.JPG", "4.JPG", "x.jpe"]
+    notes = " ".join(str(note.message) for note in said)
+    assert "has 1 .orf, 1 .jxl that cannot be read and are left out; save them as .jpg" in notes
+    assert "has 1 .jpg_large, 1 without ending that are taken for no pictures and left out" in notes
+    assert "has links that lead nowhere, such as 'link.jpg' (1), left out" in notes
+
+
+def test_pictures_in_folders_below_a_class_are_refused(tmp_path):
+    root = own_folders(tmp_path / "own")
+    for folder in (".hidden", "notes", "more/most"):
+        (root / "sick" / folder).mkdir(parents=True)
+    photograph(9).save(root / "sick" / ".hidden" / "0.jpg")
+    (root / "sick" / "notes" / "a.txt").write_text("")
+    assert len(images.class_folders(root)[0]) == 5
+    photograph(9).save(root / "sick" / "more" / "most" / "0.jpg")
+    with pytest.raises(ValueError, match="has pictures in 1 folders below classes, such as 'sick/more'; put"):
+        images.class_folders(root)
+
+
+def test_one_path_no_path_and_other_sizes_are_refused(tmp_path):
+    photograph().save(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
+        with pytest.raises(ValueError, match="^paths: '.*a.png' is a single path; give a list"):
+            images.load_images(path)
+    with pytest.raises(ValueError, match="^paths: an empty list is not allowed"):
+        images.load_images([])
+    for size in (0, 10.5, "9"):
+        with pytest.raises(ValueError, match=f"^size: {size!r} is not allowed; give a whole number"):
+            images.read_image(tmp_path / "a.png", size)
+    raw = images.load_images([tmp_path / "a.png"] * 2, 32)
+    assert images.near_duplicates(raw.numpy()).tolist() == [[0, 1]]
+    with pytest.raises(ValueError, match=r"^images: shape \(3, 32, 32\) is not allowed; give \(n, 3"):
+        images.near_duplicates(raw[0])
+    with pytest.raises(ValueError, match=r"^groups: 1 are missing, the first at \[1\]"):
+        images.near_duplicates(raw, ["a", None])

@@ -34,7 +34,9 @@ def test_auc_equals_scikit_learn_and_the_definition(rows):
     ([1.0, 2.0], pd.array([True, None]), "^labels: some are missing"),
     ([1.0, 2.0], np.ma.masked_array([1, 0], [0, 1]), "^labels: some are missing"),
     ([1.0, 2.0], [1, 2], "^labels: 2 is not allowed; give True and False, 1 and 0, or 1 and -1"),
-    ([1.0, np.nan], [True, False], "^scores: 1 values are not finite"),
+    ([1.0, np.nan], [True, False], r"^scores: value nan at \[1\]; allowed are finite numbers"),
+    (np.ma.masked_array([1.0, 2.0], [0, 1]), [True, False], "^scores: 1 values are masked; fill them"),
+    ([], [], "^labels: none; allowed"),
     ([[1.0], [2.0]], [[True], [False]], r"^labels: shape \(2, 1\) is not allowed")])
 def test_bad_scores_are_refused(scores, labels, message):
     for function in (scoring.auc, scoring.auc_interval, scoring.youden):
@@ -222,9 +224,9 @@ def test_metrics_refuse_other_shapes():
     for metric in (scoring.pointing_game, scoring.relevance_mass, scoring.relevance_rank):
         with pytest.raises(ValueError, match=r"^masks: shape \(1, 2, 3\) is not allowed"):
             metric(HEATMAP, MASK[:, :2])
-        with pytest.raises(ValueError, match=r"^heatmaps: shape \(3, 3\) or NaN is not allowed"):
+        with pytest.raises(ValueError, match=r"^heatmaps: shape \(3, 3\) is not allowed"):
             metric(HEATMAP[0], MASK[0])
-        with pytest.raises(ValueError, match="^heatmaps: .* NaN"):
+        with pytest.raises(ValueError, match=r"^heatmaps: value nan at \[0, 0, 0\]"):
             metric(HEATMAP * np.nan, MASK)
 
 
