@@ -27,6 +27,8 @@ SETTINGS = ("ld.so.cache", "passwd", "group", "nsswitch.conf", "localtime", "fon
 DEVICES = ("null", "zero", "full", "random", "urandom")
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork"]
 UNSHARE += ["--kill-child", "--propagation", "private"]
+KEYCTL = {"x86_64": 250, "aarch64": 219}  # the number of this system call, which the C library does not have
+JOIN_SESSION_KEYRING, SET_PERMISSION = 1, 5
 SETFCAP = 31  # whoever maps user 0 into a new user namespace must hold this capability
 PROCESSES = 256
 LARGEST_FILE = 50 * 2**20
@@ -88,6 +90,11 @@ def show(path, root):
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
+    bind(path, target)
+
+
+def bind(path, target):
+    """Mount a path a second time, where nobody can write, nor change owner, rights or times of what it is."""
     mount(path, target, None, BIND | REC)
     # a mount that came from outside keeps its own restrictions
     held = os.statvfs(target).f_flag & (NOSUID | NODEV | NOEXEC)
@@ -105,7 +112,7 @@ def enter(settings):
         target = Path(root, "dev", name)
         target.parent.mkdir(exist_ok=True)
         target.touch()
-        mount(f"/dev/{name}", target, None, BIND)
+        bind(f"/dev/{name}", target)
     for name, link in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         Path(root, "dev", name).symlink_to(link)
     Path(root, "dev", "shm").mkdir(mode=0o777)
@@ -183,10 +190,24 @@ def give_up_privileges(kept=None):
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
 
 
+def seal_keys():
+    """A session keyring of our own that nobody may search or write: all copies of this process will have it.
+
+    Otherwise it would be the login's, in which one hand-in could leave words for another. The keyrings of a
+    user are new in every user namespace (Linux 5.3). Where the kernel has no keys, or refuses these calls to
+    everybody (seccomp), there is nothing to seal.
+    """
+    if number := KEYCTL.get(os.uname().machine):
+        call = ctypes.CDLL(None, use_errno=True).syscall
+        if (ring := call(number, JOIN_SESSION_KEYRING, None)) > 0 and call(number, SET_PERMISSION, ring, 0):
+            raise OSError(ctypes.get_errno(), "the session keyring cannot be sealed")
+
+
 def main():
     settings, command = json.loads(sys.argv[1]), sys.argv[2:]
     if settings["root"]:
         enter(settings)
+        seal_keys()
         give_up_privileges(kept=SETFCAP)
     os.execvp(command[0], command)
 

@@ -5,6 +5,9 @@ point, reach the other side or outlive its check.
 """
 
 import ctypes
+import errno
+import os
+import platform
 
 import pytest
 
@@ -36,8 +39,9 @@ def test_the_notebooks_are_hidden_where_the_course_lies_inside_a_visible_folder(
     monkeypatch.setattr(plan, "visible_paths", lambda seen=plan.visible_paths: [*seen(), ROOT])
     book = reference()
     by_id(book)["code-98-01"].source = "SEED = 12345"  # another pair of processes than for the other tests
+    hidden = [name for name in ("notebooks", "tests", "build") if (ROOT / name).is_dir()]  # build/ comes late
     lines = f"""import os
-found = [name for name in ("notebooks", "tests", "build") if os.listdir(os.path.join({str(ROOT)!r}, name))]
+found = [name for name in {hidden} if os.listdir(os.path.join({str(ROOT)!r}, name))]
 found += [] if os.path.exists(os.path.join({str(ROOT)!r}, "README.md")) else ["not visible at all"]
 raise ValueError(f"found {{found}}")"""
     assert told(grade(inside(lines), book))[0] == "raised ValueError: found []"
@@ -101,6 +105,43 @@ def test_it_sees_no_shared_memory_of_the_system():
         assert seen(f"import ctypes\nfound = ctypes.CDLL(None).shmget({key}, 0, 0)") == "-1"
     finally:
         libc.shmctl(segment, 0, None)  # IPC_RMID
+
+
+@isolated
+def test_it_changes_no_device_of_the_machine():
+    """Whoever is root here owns the devices; their times would carry words to the next hand-in."""
+    before = os.stat("/dev/full")
+    lines = """import os
+found = []
+for change in (lambda: os.utime("/dev/full", (1, 1)), lambda: os.chmod("/dev/full", 0o600)):
+    try: change(); found.append("changed")
+    except OSError as error: found.append(error.errno)"""
+    try:
+        assert seen(lines) == str([errno.EROFS] * 2)
+        after = os.stat("/dev/full")
+        assert (after.st_mode, after.st_mtime) == (before.st_mode, before.st_mtime)
+    finally:  # of whom it may be: root alone
+        if os.geteuid() == 0:
+            os.chmod("/dev/full", before.st_mode & 0o7777)
+            os.utime("/dev/full", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@isolated
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of the system calls are x86-64's")
+def test_a_key_that_one_copy_leaves_is_not_found_by_another():
+    """In no keyring: neither in the session's, which a login gives to all its processes, nor in a user's."""
+    libc = ctypes.CDLL(None)
+    if libc.syscall(250, 1, None) < 0:  # as a login does: a session keyring for all that comes after
+        pytest.skip("the kernel has no keys here")
+    book = reference()
+    book.cells[0].source = "a notebook of its own, so that no process from before the login serves"
+    lines = """import ctypes
+libc, buffer = ctypes.CDLL(None), ctypes.create_string_buffer(99)
+key = libc.syscall(249, b"user", b"word", None, 0)
+found = [buffer.raw[:libc.syscall(250, 11, key, buffer, 99)]] if key > 0 else []
+for ring in (-3, -4, -5, libc.syscall(250, 22, -1, -4)):  # session, user, user session, persistent
+    libc.syscall(248, b"user", b"word", b"hidden", 6, ring)"""
+    assert [seen(lines, book=book) for _ in range(2)] == ["[]", "[]"]
 
 
 @isolated
