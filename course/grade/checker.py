@@ -116,7 +116,7 @@ def answer(session, names):
 
 def run_check(check, namespace, names):
     """Run one check with what names() gives; returns what happened as plain data."""
-    printed, error, killed, begin = Printed(), ("", ""), False, time.monotonic()
+    printed, error, killed, own, begin = Printed(), ("", ""), False, False, time.monotonic()
     for name in check["forget"]:
         namespace.pop(name, None)
     try:
@@ -125,6 +125,7 @@ def run_check(check, namespace, names):
             namespace.update(names())
             exec(compile(check["source"], "<check>", "exec"), namespace)
     except BaseException as raised:
+        own = getattr(raised, "of_hand_in", False)
         killed = isinstance(raised, Ended) and KILLED in str(raised)
         error = describe(raised) if not isinstance(raised, RecursionError) else ("RecursionError", "")
         error = (error[0] or "Exception", error[1])
@@ -136,6 +137,7 @@ def run_check(check, namespace, names):
         "error": error[0],
         "text": error[1],
         "killed": killed,
+        "own": own,  # raised by the student's code, not by the check
         "got": text[:SHOWN],
         "seconds": round(time.monotonic() - begin, 3),
     }

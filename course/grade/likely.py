@@ -14,6 +14,7 @@ from course import contract
 from course.grade import slicing
 
 CANDIDATES = 4
+BUILTINS = frozenset(dir(builtins))
 FUNCTION = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)", re.MULTILINE)
 
 names = functools.cache(slicing.names)
@@ -58,8 +59,12 @@ def bound(source):
     return (names(source).binds | names(source).perhaps) - names(source).imports
 
 
-def candidates(exercise, first, code, own, last=False):
-    """The sources that may be the answer to an exercise, the likeliest first; last: the last one is that."""
+def candidates(exercise, first, own, asked_by, last=False):
+    """The sources that may be the answer to an exercise, the likeliest first; last: the last one is that.
+
+    asked_by: {exercise id: names it asks for}. Another exercise's cell is one if nothing else is, and if it
+    binds all that is asked here and none of that is asked there.
+    """
     asked = set(contract.defined(exercise.source))
     worked = [cell.source for cell in own if claimed(cell) == exercise.id and cell.source.strip()]
     elsewhere = [cell.source for cell in own if claimed(cell) is None and asked & bound(cell.source)]
@@ -68,6 +73,8 @@ def candidates(exercise, first, code, own, last=False):
     whole = [source for source in (*worked, *elsewhere) if asked <= bound(source)]
     found = [*reversed(whole), *found] if last else [*found, *reversed(whole)]
     found += ["\n".join(elsewhere)] if len(elsewhere) > 1 else elsewhere
+    beside = [cell.source for cell in own if not asked & asked_by.get(claimed(cell), set())]
+    found = found or [source for source in beside if asked and asked <= bound(source)]
     found.sort(key=lambda source: not asked <= bound(source))  # what binds all that is asked comes first
     return list(dict.fromkeys(found))[:CANDIDATES]
 
@@ -121,19 +128,25 @@ def normal(reading):
 def needed(source, cells, lesson_names):
     """The sources of the other cells that a source needs, by the names that it loads, in their order.
 
-    What the lesson defines is the lesson's: a student's experiment with the same name comes second. A cell
-    with a star import may bind whatever nobody else does.
+    Of several cells that bind a name the nearest above counts, as Run All would have it, else the last one
+    below. What the lesson defines is the lesson's, what Python defines Python's: a student's experiment with
+    the same name comes second. A cell with a star import may bind whatever nobody else does.
     """
+    inside = lambda one: f"\n{one.source.strip()}\n" in f"\n{source}\n"  # a source may be of several cells
+    here = max((place for place, one in enumerate(cells) if inside(one)), default=len(cells))
+    order = [*reversed(range(here)), *reversed(range(here + 1, len(cells)))]
+    order = [place for place in order if cells[place].source != source]
     wanted, given, chosen, before = names(source).loads, set(), set(), None
-    others = [one for one in cells if one.source != source]
     while before != chosen:  # what a cell needs may stand below it
         before = set(chosen)
-        for place in reversed(range(len(others))):
-            its, claims = names(others[place].source), claimed(others[place])
-            asked = wanted - given - (set() if claims else lesson_names)
-            unknown = "*" in its.binds and asked - set(dir(builtins))
+        for place in order:
+            its, claims = names(cells[place].source), claimed(cells[place])
+            asked = wanted - given - (lesson_names & BUILTINS if claims else lesson_names)
+            unknown = "*" in its.binds and asked - BUILTINS
             if place not in chosen and (unknown or (its.binds | its.perhaps) & asked):
                 chosen.add(place)
                 given = given | its.binds
                 wanted = wanted | its.loads
-    return [others[place].source for place in sorted(chosen)]
+    bound_below = set().union(*(names(cells[place].source).binds for place in chosen if place > here))
+    again = [place for place in chosen if place < here and names(cells[place].source).binds & bound_below]
+    return [cells[place].source for place in (*sorted(chosen), *sorted(again))]

@@ -27,7 +27,9 @@ def counted(students):
 def summary(exercise, rows):
     """One exercise's line of the table."""
     said = Counter(
-        (f"{'hidden check: ' if check['hidden'] else ''}{check['detail'] or check['message']}")
+        f"hidden check: {check['message'] or check['detail']}"
+        if check["hidden"]
+        else check["detail"] or check["message"]
         for row in rows
         for check in row["checks"]
         if not check["passed"] and (check["detail"] or check["message"])

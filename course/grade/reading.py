@@ -25,7 +25,17 @@ from nbformat import NotebookNode
 
 from course import contract
 from course.grade import lesson, pair, plan, sandbox
-from course.grade.likely import asked_values, candidates, claimed, imported, names, pruned, readings, wanted
+from course.grade.likely import (
+    BUILTINS,
+    asked_values,
+    candidates,
+    claimed,
+    imported,
+    names,
+    pruned,
+    readings,
+    wanted,
+)  # fmt: skip
 from course.grade.wire import hand, receive, send
 from course.learn import copies
 
@@ -118,12 +128,13 @@ def answers(content, reference):
     own = own_cells(code, reference, exercises)
     first = contract.answers(reference, NotebookNode(cells=code))
     lesson_cells = [cell.source for cell in reference.cells if not contract.course(cell)]
-    lesson_names = set().union(*(names(source).binds for source in lesson_cells))
+    lesson_names = BUILTINS.union(*(names(source).binds for source in lesson_cells))
+    asked_by = {one.id: set(contract.defined(one.source)) for one in exercises}
     for one in exercises:
         asked, last = wanted(one, reference), bool(asked_values(one, reference))
-        found = candidates(one, first[one.id], code, own, last)
+        found = candidates(one, first[one.id], own, asked_by, last)
         elsewhere = found and not first[one.id].attempted
-        note = "the answer stands in a cell of its own" if elsewhere else first[one.id].note
+        note = "the answer stands in another cell" if elsewhere else first[one.id].note
         result["given"][one.id] = {"note": note, "readings": readings(found, own, lesson_names, asked)}
         used = [names(part) for each in result["given"][one.id]["readings"] for part in pruned(each, asked)]
         result["used"] |= set().union(*(part.loads for part in used))
@@ -149,16 +160,16 @@ def loaded_again(given, lesson_cells):
 
 
 def own_cells(code, reference, exercises):
-    """The cells that a student wrote: no check, no cell of the lesson or of the copy, no stub."""
+    """The cells that a student wrote or changed: no check, no cell of the lesson or of the copy, no stub."""
     lesson = [cell.source for cell in reference.cells if "exercise" not in contract.tags(cell)]
     known = [copies.START, *(contract.stub(one.source, one.id) for one in exercises), *lesson]
     return [cell for cell in code if is_own(cell, known)]
 
 
 def is_own(cell, known):
-    """Whether a cell is none of the known sources and no check."""
-    released = "for" in contract.course(cell) or CHECKED.fullmatch(cell.source.strip())
-    return not released and not any(contract.same_code(cell.source, source) for source in known)
+    """Whether a cell is none of the known sources and no call of self_check."""
+    called = CHECKED.fullmatch(cell.source.strip())
+    return not called and not any(contract.same_code(cell.source, source) for source in known)
 
 
 def unzipped(content, connection, left=LARGEST_NOTEBOOK, deep=True):

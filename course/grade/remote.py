@@ -179,7 +179,9 @@ class Session:
                 how = f" ({first})" if ENDINGS.fullmatch(str(first)) else ""  # not in the student's words
                 raise Ended(f"the code ended its own process{how}")
             if tag == "error":
-                raise failure(first, second)
+                error = failure(first, second)
+                error.of_hand_in = True
+                raise error
             if tag != "call":
                 return first, second if isinstance(second, list) else []
             content = self.called(first, *second)

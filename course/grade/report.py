@@ -11,6 +11,7 @@ from course.grade import exchange
 from course.grade.codec import readable
 
 CLASS = "grades.csv"
+TIMES = ("seconds", "cells")
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h2{margin-top:2.5rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;
 padding:.35rem .6rem;border-bottom:1px solid #ccc}pre{background:#f4f4f4;padding:.6rem;overflow-x:auto}
@@ -114,9 +115,13 @@ def total(results):
 
 
 def write_student(target, student, results, graded):
-    """One student's files in a folder of their own. results: adjusted by hand; graded: as they came out."""
+    """One student's files in a folder of their own. results: adjusted by hand; graded: as they came out.
+
+    Without the seconds that checks took: in those of a hidden one the code may tell what it was given.
+    """
     target.mkdir(parents=True, exist_ok=True)
     (points, possible), student = total(results), readable(student)
+    graded = {name: {key: one[key] for key in one if key not in TIMES} for name, one in graded.items()}
     data = {"student": student, "points": points, "possible": possible, "notebooks": graded}
     scope = {"score": points, "output": f"{student}: {number(points)} of {number(possible)} points"}
     texts = {

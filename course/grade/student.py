@@ -6,10 +6,12 @@ name spaces of its own (processes, files, network, System V memory) that end wit
 """
 
 import ast
+import asyncio
 import builtins
 import codeop
 import contextlib
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -180,6 +182,7 @@ class Server:
 
     def __init__(self, connection, sources, isolated):
         self.connection, self.sources, self.isolated, self.kept = connection, sources, isolated, []
+        self.loop = None  # of the cells' own `await`
         self.failed = None  # the first statement of the student's cells that raised
 
     def keep(self, value):
@@ -227,11 +230,16 @@ class Server:
 
         builtins.input = contract.no_input
         compiled = codeop.Compile()  # remembers `from __future__ import ...` for what follows
+        compiled.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as a notebook does
         for source in self.sources:
             tree = ast.parse(get_ipython().transform_cell(source))
             for statement in tree.body:  # a failing try-out beside a right function costs nothing
                 try:
-                    exec(compiled(ast.Module([statement], []), "<exercise>", "exec"), self.namespace)
+                    code = compiled(ast.Module([statement], []), "<exercise>", "exec")
+                    waits = eval(code, self.namespace)
+                    if code.co_flags & inspect.CO_COROUTINE:
+                        self.loop = self.loop or asyncio.Runner()
+                        self.loop.run(waits)
                 except (Exception, SystemExit) as error:  # exit() leaves a notebook's functions there
                     self.failed = self.failed or error
 

@@ -4,7 +4,6 @@
 student's code runs in course.grade.student alone, the checks in course.grade.checker; see course.grade.pair.
 """
 
-import builtins
 import functools
 import hashlib
 import re
@@ -18,6 +17,7 @@ from course.grade.likely import asked_values, names
 SHOWN = 4_000
 SELF_KILLED = "its process was killed twice while memory was free, so by its own code: no points; look at it"
 NO_HINT = re.compile(r"raised (Name|Import|ModuleNotFound|Syntax|Indentation|Timeout|Memory|EOF|Runtime)E")
+STANDS = "the stub's line `raise NotImplementedError(...)` still stands in the code and ends it: delete it"
 MISSING = re.compile(r"name '(\w+)' is not defined")
 
 
@@ -37,17 +37,19 @@ class Limits:
 
 
 def verdict(record, check, book, defined=()):
-    """The Verdict on one check from its record; of a hidden check no more than the kind of error."""
+    """The Verdict on one check from its record; of a hidden check no more than that something was raised.
+
+    Even the kind of error would be words in which the code tells what it was given.
+    """
     if record["passed"]:
         return contract.Verdict(True)
     cell = next(cell for cell in book.cells if cell.get("id") == check.cell)
     error, text = record["error"], record["text"]
     unfinished = error == "NotImplementedError" and text.endswith(contract.UNTOUCHED)
-    if error in ("", "AssertionError"):
+    if not error or (error == "AssertionError" and not record.get("own")):
         detail = ""
     elif check.hidden:
-        known = isinstance(getattr(builtins, error, None), type)
-        detail = f"raised {error if known else 'an exception'}"
+        detail = "raised an error"
     else:
         # what the checker says about a form (course.grade.conform) was not raised by the student's code
         detail = text if text.startswith("the result ") else f"raised {error}: {text}"[:500]
@@ -83,12 +85,23 @@ def grade(content, reference, limits=None, only=()):
         given[name] = contract.Answer("", bool(readings.get(name)), note)
     result.update(contract.score(book, given, verdicts))
     result["exercises"] = [row for row in result["exercises"] if not only or row["exercise"] in only]
-    for check in [check for row in result["exercises"] for check in row["checks"]]:
-        if NO_HINT.match(check["detail"]):  # a hint about the subject does not fit
-            check["message"] = ""
+    for row in result["exercises"]:
+        fit(row)
     result["seconds"] = round(time.monotonic() - begin, 1)
     result["isolation"] = "namespaces" if limits.isolated and sandbox.available() else "limits only"
     return result
+
+
+def fit(row):
+    """Take out of an exercise's row the hints about the subject that do not fit, and say what does."""
+    unfinished = row["outcome"] == contract.MISSING and any(check["detail"] for check in row["checks"])
+    if unfinished:
+        row["note"] = "; ".join([*filter(None, [row["note"]]), STANDS])
+    # what a hidden check raised is not told, by leaving out its hint neither
+    shown = [check for check in row["checks"] if NO_HINT.match(check["detail"])]
+    for check in row["checks"]:
+        if unfinished or check in shown or (shown and check["hidden"]):
+            check["message"] = ""
 
 
 def examined(book, reference, readings, used, limits, result):

@@ -55,6 +55,15 @@ def test_a_mended_check_changes_its_exercise_alone(tmp_path):
     assert (tmp_path / "out/manual.csv").read_text() == by_hand
 
 
+def test_a_report_tells_no_seconds(tmp_path):
+    """In those of a hidden check the code may tell what it was given."""
+    put(tmp_path / "in/ada/98_exam.ipynb", json.dumps(answered(RIGHT)))
+    grade(tmp_path, {"98_exam": reference()})
+    (result,) = json.loads((tmp_path / "out/ada/report.json").read_text())["notebooks"].values()
+    assert result["points"] == 5
+    assert "seconds" not in json.dumps(result)
+
+
 def test_of_the_files_of_a_class_one_at_a_time_is_in_memory(tmp_path):
     for place in range(20):
         put(tmp_path / f"in/s{place}/98_exam.ipynb", " " * 2**20)

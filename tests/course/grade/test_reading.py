@@ -5,9 +5,10 @@ import json
 
 import pytest
 
+from course import contract
 from course.grade import batch, reading, submission, synthetic
 from course.grade.term import hand_in
-from tests.course.grade.exam import LIMITS, RIGHT, answered, by_id, cell, points, reference, told
+from tests.course.grade.exam import LIMITS, RIGHT, answered, by_id, cell, inside, points, reference, told
 
 CONTENT = json.dumps(reference()).encode()
 ADD = "def add(a, b):\n    return a + b"
@@ -50,6 +51,90 @@ def with_cells(first, *sources, place=None):
 )
 def test_what_stands_in_other_cells_counts(book):
     assert points(grade(book)) == [3, 2]
+
+
+HELPED = ("def twice(x):\n    return helper(x, x)", "def half(x):\n    return helper(x)")
+FACTORS = ("def twice(x):\n    return FACTOR * x", "def half(x):\n    return FACTOR * x")
+
+
+def above_each(answers, first, second):
+    """A copy with a cell of the student's above each exercise."""
+    book = answered(*answers)
+    for name, source in (("exercise-98-1", first), ("exercise-98-2", second)):
+        book.cells.insert(book.cells.index(by_id(book)[name]), cell(source, f"own-{name}"))
+    return book
+
+
+@pytest.mark.parametrize(
+    "book",
+    [
+        above_each(HELPED, "def helper(a, b):\n    return a + b", "def helper(a):\n    return a / 2"),
+        above_each(FACTORS, "FACTOR = 2", "FACTOR = 0.5"),
+        above_each(FACTORS, "FACTOR = TWO", "TWO, FACTOR = 2, 0.5"),  # the second cell has run as well
+        with_cells(HELPED[0], "def helper(a, b):\n    return 0", "def helper(a, b):\n    return a + b"),
+        with_cells("def twice(x):\n    return max([x + x, x + x]) if np.ndim(x) == 0 else x + x",
+                   "max = 0\nfor v in values:\n    max = max + v\nprint(max)"),
+        answered("def twice(x):\n    return max([x + x, x + x]) if np.ndim(x) == 0 else x + x",
+                 "max = 3\ndef half(x):\n    return x / 2"),
+        answered("def half(x):\n    return x / 2", RIGHT),
+        answered(f"{RIGHT}\n\ndef half(x):\n    return x / 2", None),
+    ],
+    ids=["helper", "constant", "constant from below", "mended below", "Python's", "Python's in an answer",
+         "swapped", "both in one"],
+)  # fmt: skip
+def test_a_name_that_is_used_twice_costs_neither_exercise(book):
+    assert points(grade(book)) == [3, 2]
+
+
+def test_an_answer_in_another_exercises_cell_is_said_to_stand_there():
+    book = answered(f"{RIGHT}\n\ndef half(x):\n    return x / 2", None)
+    book.cells.remove(by_id(book)["exercise-98-2"])
+    result = grade(book)
+    assert points(result) == [3, 2]
+    assert result["exercises"][1]["note"] == "the answer stands in another cell"
+
+
+def test_an_answer_to_an_exercise_that_asks_for_the_same_name_is_not_taken():
+    book, given = reference(), answered(None, RIGHT)
+    by_id(book)["exercise-98-2"].source = by_id(book)["exercise-98-1"].source
+    by_id(book)["check-98-2-01"].source = "print(twice(0.75))"
+    by_id(book)["check-98-2-02"].source = "assert twice(9) == 18"
+    result = submission.grade(json.dumps(given).encode(), json.dumps(book).encode(), LIMITS)
+    assert [row["outcome"] for row in result["exercises"]] == ["not attempted", "correct"]
+
+
+def in_a_check(first, source, identifier="check-98-1-01"):
+    """A copy with a check's cell that begins with, or where the id is another one is, a source."""
+    book = answered(first)
+    check = by_id(book)["check-98-1-01"]
+    if identifier == "check-98-1-01":
+        check.source = f"{source}\n{check.source}"
+    else:
+        again = copy.deepcopy(check)
+        again.id, again.source = identifier, source
+        book.cells.insert(5, again)
+    return book
+
+
+@pytest.mark.parametrize(
+    ("book", "earned"),
+    [
+        (in_a_check(None, RIGHT), 3),
+        (in_a_check("def twice(x):\n    return op.add(x, x)", "import operator as op"), 3),
+        (in_a_check(USES, ADD, "a-copy-of-it"), 3),
+        (in_a_check("def twice(x):\n    return 3 * x", "twice = lambda x: 'in vain'"), 0),
+        (in_a_check("def twice(x):\n    return 3 * x", "print = assert_ = None"), 0),
+    ],
+    ids=["answer", "import", "helper", "wrong both", "no check"],
+)
+def test_what_is_written_in_a_checks_cell_is_the_students_and_no_check(book, earned):
+    assert points(grade(book)) == [earned, 2]
+
+
+def test_a_cell_may_wait_at_its_top_level_as_in_jupyter():
+    lines = "import asyncio\nasync def get():\n    return 2\nk = await get()\nlock = asyncio.Lock()\n"
+    lines += "async with lock:\n    k = await asyncio.sleep(0, k)"
+    assert points(grade(with_cells("def twice(x):\n    return k * x", lines, place=3))) == [3, 2]
 
 
 def test_a_cell_of_another_type_counts():
@@ -139,10 +224,25 @@ def test_one_exercise_can_be_graded_alone():
 def test_the_message_fits_the_failure():
     result = grade(answered("def twice(x):\n    return add(x, x)"))
     wanted = "raised NameError: name 'add' is not defined; no cell of the notebook defines add"
-    assert told(result) == [wanted, "raised NameError"]
+    assert told(result) == [wanted, "raised an error"]
     assert [check["message"] for check in result["exercises"][0]["checks"]] == ["", ""]
     result = grade(answered("def twice(x):\n    return 3 * x"))
     assert result["exercises"][0]["checks"][0]["message"] == "Two times x."
+    result = grade(answered(inside("assert isinstance(x, float), 'give a float'")))
+    assert told(result) == ["raised AssertionError: give a float", "raised an error"]
+    result = grade(answered(inside(contract.STUB.format(id="98.1"))))
+    row = result["exercises"][0]
+    assert (row["outcome"], row["points"]) == ("not attempted", 0)
+    assert "still stands in the code" in row["note"]
+    assert not any(check["message"] for check in row["checks"])
+
+
+@pytest.mark.parametrize("kind", ["KeyError", "ZeroDivisionError", "NameError", "AssertionError"])
+def test_a_hidden_check_does_not_tell_what_was_raised(kind):
+    """Neither by a name nor by a hint that is missing."""
+    lines = f"def twice(x):\n    if isinstance(x, str) or np.min(x) < 0: raise {kind}(x)\n    return 2 * x"
+    hidden = grade(answered(lines))["exercises"][0]["checks"][1]
+    assert (hidden["detail"], hidden["message"]) == ("raised an error", "Other arguments than those shown.")
 
 
 @pytest.mark.parametrize(

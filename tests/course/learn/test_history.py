@@ -96,7 +96,7 @@ def test_what_ran_and_is_no_longer_in_the_file_is_named(book, shell):
     assert "no cell has an answer" not in verdict.text(not_saved_since)
     saved.cells.append(code(RIGHT, "mine"))
     text = verdict.text(stands(book, shell, saved))
-    assert "the answer stands in a cell of its own" in text
+    assert "the answer stands in another cell" in text
     assert "no cell has an answer" not in text
     saved = saved_with(book, exercise_99_1="def halve(x):\n    return 2.5")
     text = verdict.text(stands(book, shell, saved))
