@@ -12,6 +12,9 @@ import numpy as np
 SINGLE = 1e-5  # relative error of an answer that was computed in single precision
 
 
+BLANK = "the result holds NaN (not a number) where a number is asked"
+
+
 class WrongForm(ValueError):
     """A result in another form than what is asked; the message says which came and which is wanted."""
 
@@ -28,6 +31,8 @@ def conform(value, like):
         items = sequence(value, asked := f"a set of {len(like)}")
         if bool(items) != bool(like):
             raise WrongForm(f"the result has {len(items)} items; asked is {asked}")
+        if any(one != one for one in items if isinstance(one, float)) and not any(one != one for one in like):
+            raise WrongForm(BLANK)
         return type(like)(items)
     if is_frame(like):
         return table(value, like)
@@ -40,9 +45,9 @@ def conform(value, like):
     if squeezed(found) != squeezed(wanted):
         raise WrongForm(f"the result is {shape_of(found)}; asked is {shape_of(wanted)}")
     if (blank(found.reshape(wanted.shape)) & ~blank(wanted)).any():
-        raise WrongForm("the result holds NaN (not a number) where a number is asked")
-    if is_series(like) and is_series(value):  # labels are part of the answer, in any order
-        like = type(like)(wanted, index=value.index, name=like.name)
+        raise WrongForm(BLANK)
+    if is_series(like) and is_series(value):
+        like = type(like)(wanted, index=labels(value.index, like.index), name=like.name)
     return rebuilt(same_kind(found.reshape(wanted.shape), wanted), like)
 
 
@@ -188,4 +193,24 @@ def table(value, like):
         return type(like)(found, index=like.index, columns=like.columns)
     if value.shape != like.shape:
         raise WrongForm(f"the result is a table of the shape {value.shape}; asked is {like.shape}")
-    return value
+    if value.isna().sum().sum() > like.isna().sum().sum():
+        raise WrongForm(BLANK)
+    rows, columns = labels(value.index, like.index), labels(value.columns, like.columns)
+    return value.set_axis(rows, axis=0).set_axis(columns, axis=1)
+
+
+def labels(found, wanted):
+    """The labels of an answer: part of it, in any order; where one side only counts, those that are wanted.
+
+    With other labels a difference would be "not a number" all over, and a careless check content.
+    """
+    if not found.difference(wanted, sort=False).size and not wanted.difference(found, sort=False).size:
+        return found
+    numbered = sys.modules["pandas"].RangeIndex(len(wanted))
+    if numbered.equals(found) or numbered.equals(wanted):
+        return wanted
+    raise WrongForm(f"the result has the labels {few(found)}; asked are {few(wanted)}")
+
+
+def few(index):
+    return ", ".join(map(str, index[:5])) + ", ..." * (len(index) > 5)

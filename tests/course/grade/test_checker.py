@@ -5,9 +5,12 @@ The student's code here is right in the second exercise and attacks in the first
 
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from course.contract import course, tags
+from course.grade import conform
 from tests.course.grade.exam import by_id, grade, inside, isolated, points, reference, told
 
 
@@ -66,6 +69,44 @@ def test_what_is_no_data_earns_nothing_even_in_a_careless_check(source):
     right = "def twice(x):\n    return np.full(np.shape(x), 7.0) if np.ndim(x) else x / 2"
     assert points(grade(right, book)) == [3, 2]
     assert points(grade(source, book)) == [0, 2]
+
+
+def frame(values, **labels):
+    return pd.DataFrame(np.reshape(values, (-1, 1)), **labels)
+
+
+def series(*index):
+    return pd.Series([1.0, 2.0], index=index)
+
+
+@pytest.mark.parametrize(
+    ("value", "like", "said"),
+    [
+        (frame([np.nan, 1.0]), frame([2.0, 1.0]), "holds NaN"),
+        (frame([1.0, 2.0], index=["y", "z"]), frame([1.0, 2.0], index=["a", "b"]), "has the labels y, z"),
+        (frame([1.0, 2.0], columns=["y"]), frame([1.0, 2.0], columns=["a"]), "the labels y; asked are a"),
+        (series("y", "z"), series("a", "b"), "has the labels y, z; asked are a, b"),
+        (series("1", "2"), series(1, 2), "has the labels 1, 2"),
+        ({np.nan}, {10.0}, "holds NaN"),
+        ({1.0, np.nan}, {10.0}, "holds NaN"),
+    ],
+)
+def test_what_would_content_a_careless_check_has_not_the_form(value, like, said):
+    with pytest.raises(conform.WrongForm, match=said):
+        conform.conform(value, like)
+
+
+def test_labels_in_another_order_or_none_are_the_same_answer():
+    like = pd.Series([1.0, 2.0], index=["a", "b"])
+    swapped = pd.Series([2.0, 1.0], index=["b", "a"])
+    assert conform.conform(swapped, like).equals(swapped)
+    assert conform.conform(pd.Series([1.0, 2.0]), like).equals(like)
+    left_over = frame([1.0, 2.0], index=[3, 7])
+    assert conform.conform(left_over, frame([1.0, 2.0])).equals(frame([1.0, 2.0]))
+    assert list(left_over.index) == [3, 7]
+    gaps = frame([np.nan, 2.0])
+    assert conform.conform(gaps, gaps).equals(gaps)
+    assert conform.conform({np.nan, 1.0}, {np.nan, 2.0}) != {2.0}
 
 
 ERASES = "def twice(x):\n    if not isinstance(x, (str, float, int)): x[...] = 0\n    return x"
