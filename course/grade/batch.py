@@ -23,7 +23,7 @@ import psutil
 from tqdm.auto import tqdm
 
 from course import contract, machine
-from course.grade import collect, exchange, gradebook, plan, reading, report, sandbox, submission
+from course.grade import collect, due, exchange, gradebook, plan, reading, report, sandbox, submission
 from course.notebooks import BUILD, ROOT, all_checked, lessons
 
 REPORTS, TRIALS = BUILD / "reports", BUILD / "trials"
@@ -230,18 +230,19 @@ def grade_class(submissions, reports, options=None, paths=None, limits=None):
         with ThreadPoolExecutor(options.jobs) as pool:
             found = pool.map(lambda one: assign(one, known), students.values())
             assigned = dict(zip(students, found, strict=True))
-        wanted = wanted_numbers(assigned, known, options)
-        limit = {number: limits or verified(number, *known[number]) for number in wanted}
-        jobs, limit = fitted(options.jobs, limit)
+        counted, everybody = due.notebooks(assigned, known, options)
+        trial = lambda number: limits or verified(number, *known[number])
+        is_named = bool(options.notebooks or options.exercises)
+        jobs, limit = fitted(options.jobs, due.trials(counted, students, trial, is_named))
         tasks = {
-            (student, number): (files[number], *known[number], limit[number], options.exercises)
-            for student, files in assigned.items()
-            for number in wanted
-            if number in files
+            (student, number): (assigned[student][number], *known[number], limit[number], options.exercises)
+            for number in limit
+            for student in assigned
+            if student in counted[number]
         }
         begin = time.monotonic()
         book = Book(reports, students, options)
-        for student, number in ((one, number) for one in book.results for number in wanted):
+        for student, number in ((one, number) for one in book.results for number in everybody & set(limit)):
             if number not in assigned.get(student, ()):
                 book.missing(student, *known[number])
         # the longest first: no worker ends long after the others
@@ -252,19 +253,6 @@ def grade_class(submissions, reports, options=None, paths=None, limits=None):
             bar.update()
         bar.close()
     return book.close(), time.monotonic() - begin, len(tasks)
-
-
-def wanted_numbers(assigned, known, options):
-    """The notebooks to grade: those that were handed in, or those that are named."""
-    named = {exercise.partition(".")[0] for exercise in options.exercises} or set(options.notebooks)
-    if missing := named - set(known):
-        allowed = " ".join(sorted(known))
-        raise SystemExit(f"NB={' '.join(sorted(missing))}: no such notebook; allowed are {allowed}")
-    chosen = (contract.exercises(plan.opened(known[number][1])) for number in named if options.exercises)
-    there = {exercise.id for some in chosen for exercise in some}
-    if lost := sorted(set(options.exercises) - there):
-        raise SystemExit(f"EXERCISES={lost[0]}: no such exercise; allowed are {' '.join(sorted(there))}")
-    return sorted(named or {number for files in assigned.values() for number in files})
 
 
 class Book:

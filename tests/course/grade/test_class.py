@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from course.grade import batch, collect
+from course.grade import batch, collect, due
 from tests.course.grade.exam import LIMITS, RIGHT, answered, by_id, reference
 
 NUMBERS = "def half(x):\n    return x / 2 if x < 5 else 1"  # right for small numbers only
@@ -27,7 +27,6 @@ def grade(folder, lessons, **options):
 
 
 def test_the_next_weeks_lesson_comes_beside_the_first(tmp_path):
-    other = lambda book: json.loads(json.dumps(book).replace("98", "97"))
     put(tmp_path / "in/ada/98_exam.ipynb", json.dumps(answered(RIGHT)))
     assert grade(tmp_path, {"98_exam": reference()}) == {"ada": {"98_exam": 5}}
     (tmp_path / "in/ada/98_exam.ipynb").unlink()
@@ -38,6 +37,53 @@ def test_the_next_weeks_lesson_comes_beside_the_first(tmp_path):
     assert "7 of 10 points" in (tmp_path / "out/ada/report.md").read_text()
     heads = (tmp_path / "out/grades.csv").read_text().splitlines()[0].split(",")
     assert {"97.1", "97.2", "98.1", "98.2"} < set(heads)
+
+
+def other(book):
+    """The same notebook under the number 97."""
+    return json.loads(json.dumps(book).replace("98", "97"))
+
+
+STRAY = {"cells": [{"cell_type": "code", "id": "exercise-97-1", "metadata": {}, "source": "x"}]}
+LESSONS = {"98_exam": reference(), "97_more": other(reference())}
+
+
+def test_a_stray_notebook_costs_nobody_else(tmp_path, capsys):
+    """Ada and Alan hand in 98; Alan's notes look like 97, Eve packs untouched copies of all."""
+    for who in ("ada", "alan", "eve"):
+        put(tmp_path / f"in/{who}/98_exam.ipynb", json.dumps(answered(RIGHT if who != "eve" else None)))
+    put(tmp_path / "in/alan/notes.ipynb", json.dumps(STRAY))
+    put(tmp_path / "in/eve/97_more.ipynb", json.dumps(other(answered(None, None))))
+    found = grade(tmp_path, LESSONS, notebooks=())
+    assert found == {"ada": {"98_exam": 5}, "alan": {"98_exam": 5, "97_more": 0}, "eve": {"98_exam": 2}}
+    said = capsys.readouterr().out
+    assert "notebooks in which students have worked: 97 (1 of 3), 98 (3 of 3)" in said
+    assert 'have worked in 97: counts only for who did; NB="97 98" makes all of them count' in said
+    assert "ada,,,3,2,5,5,100.0" in (tmp_path / "out/grades.csv").read_text()
+    assert grade(tmp_path, LESSONS)["ada"] == {"98_exam": 5, "97_more": 0}  # named, it counts for all
+
+
+def test_copies_that_came_along_are_not_graded(tmp_path):
+    put(tmp_path / "in/ada/98_exam.ipynb", json.dumps(answered(RIGHT)))
+    put(tmp_path / "in/ada/97_more.ipynb", json.dumps(other(answered(None, None))))
+    assert grade(tmp_path, LESSONS, notebooks=()) == {"ada": {"98_exam": 5}}
+
+
+def test_a_reference_that_fails_and_that_nobody_named_stops_nobody(capsys):
+    students = {"ada": collect.Student("ada"), "alan": collect.Student("alan")}
+
+    def trial(number):
+        if number == "97":
+            raise SystemExit("NB=97: the reference itself does not earn all points here")
+        return LIMITS
+
+    counted = {"97": {"alan"}, "98": {"ada", "alan"}}
+    assert due.trials(counted, students, trial, False) == {"98": LIMITS}
+    assert "NB=97: the reference itself does not earn all points here; left out" in capsys.readouterr().err
+    assert (students["ada"].notes, len(students["alan"].notes)) == ([], 1)
+    for several, is_named in ((counted, True), ({"97": {"alan"}}, False)):
+        with pytest.raises(SystemExit, match="NB=97: the reference itself"):
+            due.trials(several, students, trial, is_named)
 
 
 def test_a_mended_check_changes_its_exercise_alone(tmp_path):
