@@ -11,18 +11,23 @@ import re
 import stat
 import sys
 import time
+import unicodedata
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course.grade import reading
+from course.grade import plan, reading
 from course.grade.codec import readable
 
 ENDING = re.compile(r"\.(ipynb|zip)(\.(txt|json))?$", re.IGNORECASE)
+# what else may be meant as a hand-in: it is named, not opened
+OTHER = re.compile(r"(\.(tar|t?gz|bz2|xz|tgz|rar|7z|html?|py|pdf|docx?))+$", re.IGNORECASE)
 MOODLE = re.compile(r"^(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)$")
 CANVAS = re.compile(r"^(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d{3,})_\d{3,}_(?P<file>.+)$")
+NO_NOTEBOOK = "neither a notebook nor a zip: {}"
 MOST_ENTRIES = 20_000  # of a student's folder
 MOST_FILES, MOST_UNPACKED = 200, 128 * 2**20  # notebooks of a student; bytes out of their zips
+MOST_SECONDS = 60  # for the zips of a student
 
 
 @dataclass
@@ -57,7 +62,9 @@ class Student:
     late: bool = False
     files: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    clone: str = ""  # the name of the folder, where it is a clone
     unpacked: int = 0  # bytes out of zips
+    seconds: float = 0.0  # that unpacking took
 
 
 def collect(folder, unpacked):
@@ -71,15 +78,16 @@ def collect(folder, unpacked):
         return {ENDING.sub("", folder.name): Student(folder.stem, files=[file_at(folder)])}
     if not folder.is_dir():
         raise SystemExit(f"SUBMISSIONS={folder}: no such folder; give one with a notebook per student")
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+    entries = sorted(path for path in folder.iterdir() if not reading.hidden(path.name))
     entries = [path for path in entries if not path.is_symlink()]
     prefix = shared_prefix([path.name for path in entries if Path(path, ".git").exists()])
     students = {}
     for path in entries:
-        if path.is_dir() or ENDING.search(path.name):
+        if path.is_dir() or ENDING.search(path.name) or OTHER.search(path.name):
             who, name = owner(path, prefix)
             key = f"{who.name}_{who.id}" if who.id else who.name
             student = students.setdefault(key, who)
+            student.clone = path.name if Path(path, ".git").exists() else ""
             student.late |= who.late
             add(student, path, name, unpacked)
     if not students:
@@ -94,12 +102,13 @@ def clones(folder):
 
 def owner(path, prefix):
     """(Student, the file's own name) of an entry of the class's folder."""
+    entry = unicodedata.normalize("NFC", path.name)  # macOS writes ü as two signs
     # Canvas first, and the first mark of Moodle: what follows is a name that the student gave
-    if not path.is_dir() and (found := CANVAS.match(path.name)):
+    if not path.is_dir() and (found := CANVAS.match(entry)):
         return Student(found["name"], found["id"], bool(found["late"])), found["file"]
-    if found := MOODLE.match(path.name):
+    if found := MOODLE.match(entry):
         return Student(found["name"], found["id"]), found["file"] or path.name
-    return Student(ENDING.sub("", path.name).removeprefix(prefix)), path.name
+    return Student(OTHER.sub("", ENDING.sub("", entry)).removeprefix(prefix)), path.name
 
 
 def shared_prefix(names):
@@ -111,9 +120,9 @@ def add(student, path, name, unpacked):
     """Add a student's file, or all below a folder."""
     if not path.is_dir():
         return add_file(student, path, name, unpacked)
-    seen, links = 0, []
+    seen, links, others = 0, [], []
     for place, folders, names in os.walk(path):
-        folders[:] = sorted(one for one in folders if not one.startswith((".", "__MACOSX")))
+        folders[:] = sorted(one for one in folders if not reading.hidden(one))
         seen += len(folders) + len(names)
         if seen > MOST_ENTRIES:
             student.notes.append(f"more than {MOST_ENTRIES} files: the rest is not looked at")
@@ -121,15 +130,24 @@ def add(student, path, name, unpacked):
         for one in sorted(names):
             if ENDING.search(one) and Path(place, one).is_symlink():
                 links.append(one)
-            elif ENDING.search(one) and not one.startswith("._"):
+            elif ENDING.search(one) and not reading.hidden(one):
                 add_file(student, Path(place, one), one, unpacked)
+            elif OTHER.search(one):
+                others.append(one)
+    if not student.files:
+        student.notes += [NO_NOTEBOOK.format(readable(one)) for one in others[:3]]
     student.notes += [f"a link, which is not opened: {readable(one)}" for one in links[:1]]
     return None
 
 
 def add_file(student, path, name, unpacked):
     """Add one notebook, or all that lie in a zip, up to a number of files and bytes."""
+    if not ENDING.search(name):
+        student.notes.append(NO_NOTEBOOK.format(readable(name)))
+        return
+    left = MOST_SECONDS - student.seconds
     for few, what in ((len(student.files) < MOST_FILES, f"{MOST_FILES} notebooks"),
+                      (left > 0, f"{MOST_SECONDS} seconds for zips"),
                       (student.unpacked < MOST_UNPACKED, f"{MOST_UNPACKED >> 20} MB in zips")):  # fmt: skip
         note = f"more than {what}: the rest is not looked at"
         if not few:
@@ -138,18 +156,21 @@ def add_file(student, path, name, unpacked):
     if not name.lower().endswith(".zip"):
         student.files.append(file_at(path, name))
         return
+    begin = time.monotonic()
     try:
-        found = reading.files(read(path))
+        found = reading.files(read(path), left)
     except reading.Unreadable as error:
         student.notes.append(f"{readable(name)}: {error}")
         found = []
+    student.seconds += (time.monotonic() - begin) / plan.crowding()
     if not found:
         student.notes.append(f"no notebook in {readable(name)}")
-    for inner, date, content in found:
+    for inner, content in found:
         target = unpacked / f"{len(os.listdir(unpacked))}.ipynb"
         target.write_bytes(content)
         student.unpacked += len(content)
-        student.files.append(File(target, inner, seconds_of(date) or path.lstat().st_mtime))
+        # not the date inside: that is what the student's clock, or the student, says
+        student.files.append(File(target, inner, path.lstat().st_mtime))
 
 
 def file_at(path, name=""):
@@ -168,18 +189,19 @@ def unzip_class(path, target):
     """Unpack the zip that a platform gives for a class; nothing in it leaves the target folder."""
     with zipfile.ZipFile(path) as file:
         for info in file.infolist():
-            if ENDING.search(info.filename) and info.file_size <= reading.LARGEST_NOTEBOOK:
+            named = ENDING.search(info.filename) or OTHER.search(info.filename)
+            if named and info.file_size <= reading.LARGEST_NOTEBOOK:
                 try:  # it drops .. and leading slashes, and writes links as files
                     written = file.extract(info, target)
                 except (OSError, RecursionError, RuntimeError, zipfile.BadZipFile) as error:
                     said = f"{readable(info.filename)[:80]}: {type(error).__name__}"
                     print(f"SUBMISSIONS={path}: not unpacked: {said}", file=sys.stderr)
                     continue
-                if moment := seconds_of(info.date_time):
-                    os.utime(written, (moment, moment))
+                moment = seconds_of(info.date_time) or path.stat().st_mtime
+                os.utime(written, (moment, moment))
     if not target.is_dir():
         raise SystemExit(f"SUBMISSIONS={path}: no notebook in it")
-    inside = [one for one in target.iterdir() if not one.name.startswith((".", "__MACOSX"))]
+    inside = [one for one in target.iterdir() if not reading.hidden(one.name)]
     single = len(inside) == 1 and inside[0].is_dir() and not MOODLE.match(inside[0].name)
     return inside[0] if single and any(one.is_dir() for one in inside[0].iterdir()) else target
 

@@ -7,7 +7,9 @@ GitHub Classroom's roster, or any CSV with a column that holds what the submissi
 
 import csv
 import io
+import os
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,15 +68,29 @@ def read(path):
 
 
 def plain(name):
-    """A name as it is compared: no capitals, no blanks, of `Participant 123` the number."""
-    return re.sub(r"^participant(?=\d)|[\s,]", "", re.sub(r"\s", "", (name or "").casefold()))
+    """A name as it is compared: no capitals, no blanks, signs as one, of `Participant 123` the number."""
+    name = unicodedata.normalize("NFC", (name or "").casefold())
+    return re.sub(r"^participant(?=\d)|[\s,]", "", re.sub(r"\s", "", name))
+
+
+def by_clone(student, roster, shared):
+    """The row whose name a clone's folder, `week-2-ada`, ends with; shared: how all these folders begin.
+
+    The longest such name counts, for names may have hyphens; what stands before it must be shared by all.
+    """
+    folder = plain(student.clone)
+    ends = [name for name in roster.known if name and f"-{folder}".endswith(f"-{name}")]
+    ends = [name for name in ends if shared.startswith(folder.removesuffix(name))]
+    return roster.known[max(ends, key=len)] if ends and folder else None
 
 
 def renamed(students, roster):
     """({identifier: Student}, [keys without a row]): students of one row are one; who is missing is empty."""
     found, unknown = {}, []
+    shared = os.path.commonprefix([plain(one.clone) for one in students.values() if one.clone])
     for key, student in students.items():
-        row = roster.known.get(plain(student.id)) or roster.known.get(plain(student.name))
+        row = by_clone(student, roster, shared) or roster.known.get(plain(student.id))
+        row = row or roster.known.get(plain(student.name))
         name = roster.identifier(row) if row else ""
         if not name:
             unknown.append(key)

@@ -172,24 +172,36 @@ def is_own(cell, known):
     return not called and not any(contract.same_code(cell.source, source) for source in known)
 
 
-def unzipped(content, connection, left=LARGEST_NOTEBOOK, deep=True):
-    """Send [name, date] and content of each notebook in a zip, and in a zip in it; returns what is left."""
+def hidden(name):
+    """Whether a path leads to what no student wrote: JupyterLab's checkpoints, what macOS adds."""
+    parts = [part for part in re.split(r"[\\/]", name) if part not in (".", "..")]
+    return any(part.startswith((".", "__MACOSX")) for part in parts)
+
+
+def unzipped(content, connection, left=None, deep=True):
+    """Send name and content of each notebook in a zip, and in a zip in it.
+
+    left: [bytes, files] that may still come out of it, those of inner zips and of what is in them together.
+    """
+    left = [LARGEST_NOTEBOOK, MOST_FILES] if left is None else left
     with contextlib.suppress(zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError):
         file = zipfile.ZipFile(io.BytesIO(content))
-        for info in file.infolist()[:MOST_FILES]:
+        for info in file.infolist():
             name, inner = info.filename, info.filename.lower().endswith(".zip")
+            left[1] -= 1
+            if min(left) <= 0:
+                return
             wanted = deep if inner else re.search(r"\.ipynb(\.txt|\.json)?$", name, re.IGNORECASE)
-            if not wanted or left <= 0 or name.startswith("__MACOSX"):
+            if not wanted or hidden(name):
                 continue
             with file.open(info) as part:
-                found = part.read(left)
+                found = part.read(left[0])
+            left[0] -= len(found)
             if inner:
-                left = unzipped(found, connection, left, deep=False)
+                unzipped(found, connection, left, deep=False)
             else:
-                left -= len(found)
-                send(connection, json.dumps([name[:500], list(info.date_time)]).encode())
+                send(connection, json.dumps(name[:500]).encode())
                 send(connection, found)
-    return left
 
 
 # the process with limits, and the way to it
@@ -301,10 +313,10 @@ def claims(content):
 
 
 def files(content, seconds=60):
-    """[(name, time of change, content)] of the notebooks in a zip; raises Unreadable."""
+    """[(name, content)] of the notebooks in a zip; raises Unreadable."""
     found, messages = [], asked("files", content, seconds=seconds)
-    while (about := json.loads(next(messages))) is not None:
-        found.append((*about, next(messages)))
+    while (name := json.loads(next(messages))) is not None:
+        found.append((name, next(messages)))
     return found
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import unicodedata
 from datetime import datetime
 from pathlib import Path
 
@@ -80,6 +81,91 @@ def test_a_student_has_so_many_notebooks_and_bytes_and_no_more(tmp_path, monkeyp
     assert [len(found[name].files) for name in ("ada", "alan")] == [3, 1]
     assert found["ada"].notes == ["more than 3 notebooks: the rest is not looked at"]
     assert found["alan"].notes == ["more than 0 MB in zips: the rest is not looked at"]
+
+
+def test_zips_of_a_student_may_take_so_many_seconds_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "MOST_SECONDS", 0)
+    put(tmp_path / "in", "ada.zip", zipped({"x.ipynb": GOOD}))
+    (tmp_path / "unpacked").mkdir()
+    (found,) = collect.collect(tmp_path / "in", tmp_path / "unpacked").values()
+    assert (found.files, found.notes) == ([], ["more than 0 seconds for zips: the rest is not looked at"])
+
+
+def test_zips_in_a_zip_count_with_their_bytes_and_files(monkeypatch):
+    opened, plain, many = [], reading.zipfile.ZipFile, {f"{i}.zip": b"\0" * 10**5 for i in range(300)}
+    content, inner = zipped(many), zipped({f"{i}.ipynb": "{}" for i in range(20)})
+    nested = zipped({f"{i}.zip": inner for i in range(20)})
+    monkeypatch.setattr(reading.zipfile, "ZipFile", lambda file: opened.append(1) or plain(file))
+    monkeypatch.setattr(reading, "LARGEST_NOTEBOOK", 10**6)
+    reading.unzipped(content, None)
+    assert len(opened) == 11  # the zip itself, and ten times 100 kB
+    monkeypatch.setattr(reading, "MOST_FILES", 50)
+    sent = []
+    monkeypatch.setattr(reading, "send", lambda connection, content: sent.append(content))
+    reading.unzipped(nested, None)
+    assert len(sent) == 2 * 46  # name and content; the zips themselves are files as well
+
+
+def test_checkpoints_and_what_macos_adds_are_no_hand_in(tmp_path):
+    names_in = ["hw/.ipynb_checkpoints/98_exam-checkpoint.ipynb", "__MACOSX/hw/._98_exam.ipynb",
+                "hw/._98_exam.ipynb", "hw\\.ipynb_checkpoints\\x.ipynb", "./hw/98_exam.ipynb"]  # fmt: skip
+    put(tmp_path / "in", "ada.zip", zipped(dict.fromkeys(names_in, GOOD)))
+    for name in names_in:
+        put(tmp_path / "in", f"alan/{name}", GOOD)
+    assert {tuple(shown) for shown in names(tmp_path / "in", tmp_path).values()} == {("98_exam.ipynb",)}
+
+
+def test_what_is_no_notebook_is_named_and_has_a_row(tmp_path):
+    for name in ("pat.html", "tess.tar.gz", "eve/98_exam.html", "both/98_exam.ipynb", "both/98_exam.py"):
+        put(tmp_path / "in", name, GOOD if name.endswith("ipynb") else "x")
+    put(tmp_path / "in", "grades.csv", "x")
+    (tmp_path / "unpacked").mkdir()
+    found = collect.collect(tmp_path / "in", tmp_path / "unpacked")
+    notes = {name: one.notes for name, one in found.items()}
+    said = "neither a notebook nor a zip: "
+    assert notes == {"pat": [f"{said}pat.html"], "tess": [f"{said}tess.tar.gz"],
+                     "eve": [f"{said}98_exam.html"], "both": []}  # fmt: skip
+
+
+def classmates(tmp_path, folders, users):
+    """{identifier: names of files} and those who are in no row, of clones and a roster of GitHub names."""
+    for name in folders:
+        put(tmp_path / "in", f"{name}/.git/config", "")
+        put(tmp_path / "in", f"{name}/12_x.ipynb", GOOD)
+    rows = "".join(f"u-{user},{user},1,\n" for user in users)
+    roster = exchange.read(put(tmp_path, "roster.csv", f"identifier,github_username,github_id,name\n{rows}"))
+    (tmp_path / "unpacked").mkdir()
+    found, unknown = exchange.renamed(collect.collect(tmp_path / "in", tmp_path / "unpacked"), roster)
+    return set(found) - set(unknown), len(unknown)
+
+
+@pytest.mark.parametrize(
+    ("folders", "users", "found"),
+    [
+        ("week-2-tum-ada week-2-tum-bob", "tum-ada tum-bob", "u-tum-ada u-tum-bob"),
+        ("week-2-tum-ada week-2-tum-bob", "tum-ada tum-bob ada", "u-tum-ada u-tum-bob"),
+        ("week-2-ada-l", "ada-l alan", "u-ada-l"),
+        ("week-2-ada-l week-2-alan", "ada-l alan l", "u-ada-l u-alan"),
+        ("week-2-ada-l week-2-alan", "alan l", "u-alan"),  # l is somebody else
+    ],
+)
+def test_a_clone_is_known_by_how_its_name_ends(tmp_path, folders, users, found):
+    folders = folders.split()
+    named, unknown = classmates(tmp_path, folders, users.split())
+    assert named == set(found.split())
+    assert unknown == len(folders) - len(named)
+
+
+def test_names_are_the_same_however_a_system_writes_their_signs(tmp_path):
+    name = "Jürgen Müller"
+    for form, place in (("NFD", "a"), ("NFC", "b")):
+        put(tmp_path / place, f"in/{unicodedata.normalize(form, name)}/12_x.ipynb", GOOD)
+        other = unicodedata.normalize({"NFD": "NFC", "NFC": "NFD"}[form], name)
+        roster = exchange.read(put(tmp_path, "roster.csv", f"submission,id\n{other},u1\n"))
+        (tmp_path / place / "unpacked").mkdir()
+        students = collect.collect(tmp_path / place / "in", tmp_path / place / "unpacked")
+        assert list(students) == [unicodedata.normalize("NFC", name)]
+        assert list(exchange.renamed(students, roster)[0]) == ["u1"]
 
 
 def test_clones_lose_what_they_share(tmp_path):
@@ -220,6 +306,14 @@ def test_late_days_cost_what_is_said(tmp_path):
     results, _ = grade(tmp_path, deadline=deadline, late_percent=20.0, late_free=1)
     assert [results[name]["points"] for name in ("ada", "alan")] == [5, 4]
     assert "2 days late, 1 of them free: -1 points" in results["alan"]["notes"]
+    (tmp_path / "in" / "alan" / "98_exam.ipynb").unlink()  # the date inside a zip is the student's word
+    path = put(tmp_path / "in", "alan/work.zip", zipped({"98_exam.ipynb": GOOD}))
+    for days, earned in ((1.5, 4), (0, 5)):
+        os.utime(path, (deadline + days * 86400 - 1,) * 2)
+        results, _ = grade(tmp_path, deadline=deadline, late_percent=20.0, late_free=1)
+        assert results["alan"]["points"] == earned
+    os.utime(path, (deadline + 1.5 * 86400 - 1,) * 2)
+    grade(tmp_path, deadline=deadline, late_percent=20.0, late_free=1)
     results, _ = grade(tmp_path)  # graded again without a word about the deadline
     assert results["alan"]["points"] == 4
 
