@@ -132,6 +132,11 @@ def lengths(module):
             and isinstance(node.value, (ast.List, ast.Tuple))}  # fmt: skip
 
 
+def drawn_numbers(description):
+    """The numbers of what a figure draws: no places of texts, no correlations with rows and columns."""
+    return numbers(re.sub(r"^axes \d+ texts at .*|; rows \S+; columns [-\d.]+", "", description, flags=re.M))
+
+
 def drawn_counts(description):
     """How many axes, lines, bars, points, images, ticks and names a figure has, from its description."""
     found = [float(number) for number in re.findall(r"(\d+) (?:axes|patch|points|texts)\b", description)]
@@ -211,7 +216,7 @@ def sources(book, only=None):
             outside = cell in (book.cells[0], book.cells[-1])
             parts = (book.cells,) if outside else (cells, before, first)
             near = [facts.nearest(part, cell) for part in parts]
-            drawn = [value for _, description in pictures(cell) for value in numbers(description)]
+            drawn = [value for _, description in pictures(cell) for value in drawn_numbers(description)]
             counts = [count for _, description in pictures(cell) for count in drawn_counts(description)]
             for quote in (one for text in texts(cell) for one in quoted(text)):
                 # whole numbers, which also name rows, may be printed anywhere

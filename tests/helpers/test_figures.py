@@ -2,11 +2,13 @@
 
 import base64
 import io
+import re
 
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+import seaborn as sns
 from bs4 import BeautifulSoup
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
@@ -74,6 +76,82 @@ def draw(**changes):
 )
 def test_a_figure_drawn_otherwise_is_noticed(change):
     assert not agree(draw(), draw(**change))
+
+
+def described(draw, data=True):
+    """The description of what `draw` puts on one pair of axes."""
+    figure, axis = plt.subplots()
+    draw(figure, axis)
+    text = describe(figure, data)
+    plt.close(figure)
+    return text
+
+
+PHOTOGRAPH = np.random.default_rng(0).random((20, 30, 3)) * (0.9, 0.7, 0.4)
+HEATMAP = PHOTOGRAPH[..., 0] + 0.1 * (np.arange(30) > 20)
+NAMES = ["Fresh", "Milk", "Grocery"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("names of places", lambda f, a: a.set_yticks(range(3), NAMES),
+         lambda f, a: a.set_yticks(range(3), NAMES[::-1])),
+        ("places of names", lambda f, a: a.set_yticks([0, 1, 2], NAMES),
+         lambda f, a: a.set_yticks([0, 2, 1], NAMES)),
+        ("names of rows", lambda f, a: sns.heatmap(HEATMAP[:3], ax=a, yticklabels=NAMES),
+         lambda f, a: sns.heatmap(HEATMAP[:3], ax=a, yticklabels=NAMES[::-1])),
+        ("red for blue", lambda f, a: a.imshow(PHOTOGRAPH), lambda f, a: a.imshow(PHOTOGRAPH[..., ::-1])),
+        ("a mirror", lambda f, a: a.imshow(PHOTOGRAPH), lambda f, a: a.imshow(PHOTOGRAPH[:, ::-1])),
+        ("a mirrored map", lambda f, a: a.imshow(HEATMAP), lambda f, a: a.imshow(HEATMAP[:, ::-1])),
+        ("upside down", lambda f, a: a.imshow(PHOTOGRAPH), lambda f, a: a.imshow(PHOTOGRAPH[::-1])),
+        ("a mirrored mesh", lambda f, a: a.pcolormesh(HEATMAP), lambda f, a: a.pcolormesh(HEATMAP[:, ::-1])),
+        ("a label of all x", lambda f, a: f.supxlabel("gamma"), lambda f, a: f.supxlabel("alpha")),
+        ("a label of all y", lambda f, a: f.supylabel("gamma"), lambda f, a: None),
+        ("swapped texts", lambda f, a: [a.annotate("A", (0.2, 0.3)), a.annotate("B", (0.8, 0.3))],
+         lambda f, a: [a.annotate("A", (0.8, 0.3)), a.annotate("B", (0.2, 0.3))]),
+        ("another text's place", lambda f, a: a.text(0.2, 0.3, "A"), lambda f, a: a.text(0.2, 0.5, "A")),
+        ("line styles", lambda f, a: [a.plot([0, 1], "k--"), a.plot([0, 2], "k:")],
+         lambda f, a: [a.plot([0, 1], "k:"), a.plot([0, 2], "k--")]),
+        ("markers", lambda f, a: [a.plot([0, 1], "ko"), a.plot([0, 2], "ks")],
+         lambda f, a: [a.plot([0, 1], "ks"), a.plot([0, 2], "ko")]),
+        ("styles in a legend", lambda f, a: a.legend(a.plot([0, 1], "k--") + a.plot([0, 2], "k:"), "ab"),
+         lambda f, a: a.legend((a.plot([0, 1], "k--") + a.plot([0, 2], "k:"))[::-1], "ab")),
+    ],
+)  # fmt: skip
+def test_what_a_reader_tells_apart_is_described(kind, one, other):
+    assert described(one) == described(one)
+    assert not agree(described(one), described(other))
+
+
+def test_the_description_of_an_image_is_its_correlation_with_rows_and_columns():
+    rows, columns = np.indices(HEATMAP.shape)
+    row, column = (np.corrcoef(HEATMAP.ravel(), places.ravel())[0, 1] for places in (rows, columns))
+    assert f"; rows {row:.3f}; columns {column:.3f}" in described(lambda f, a: a.imshow(HEATMAP))
+    assert "rows 0.000; columns 0.000" in described(lambda f, a: a.imshow(0.1 * np.ones((7, 9))))
+    red = PHOTOGRAPH[..., 0]
+    assert f"colours {red.mean():.2e} {red.std():.2e}" in described(lambda f, a: a.imshow(PHOTOGRAPH))
+
+
+def test_texts_stand_at_shares_of_their_axes_in_every_system():
+    def write(figure, axis):
+        axis.set(xlim=(0, 10), ylim=(1, 100), yscale="log")
+        axis.text(5, 10, "data")
+        axis.text(0.25, 0.75, "axes", transform=axis.transAxes)
+        axis.annotate("an arrow", xy=(2, 10), xytext=(9, 3), arrowprops={})
+        axis.annotate("a share", xy=(0.1, 0.2), xycoords="axes fraction")
+        axis.annotate("points", xy=(30, 40), xycoords="axes points")
+
+    assert "texts at (0.50, 0.50) (0.25, 0.75) (0.20, 0.50) (0.10, 0.20) (30.00, 40.00)" in described(write)
+
+
+def test_without_data_ticks_have_names_and_no_places_and_numbers_are_no_names():
+    named = described(lambda f, a: a.set_xticks([0.5, 2.5], ["a", "b"]), data=False)
+    assert "x ticks ['a', 'b']" in named
+    assert "ticks at" not in named
+    assert "ticks" not in described(lambda f, a: a.set_xticks([0.5, 2.5]))
+    both = described(lambda f, a: [a.imshow(PHOTOGRAPH), a.text(1, 1, "here")], data=False)
+    assert not re.search("columns|colours|texts at", both)
 
 
 @pytest.mark.parametrize("change", [{"size": (6, 4)}, {"dpi": 200}, {"font": 14}], ids=str)

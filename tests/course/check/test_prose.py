@@ -141,6 +141,11 @@ def figure(alt, drawn):
     return made
 
 
+def test_where_a_text_stands_and_how_an_image_is_turned_supports_no_number():
+    drawn = "axes 0 image 6 points; value 0.5; rows 0.123; columns -0.456\naxes 0 texts at (0.70, 0.80)"
+    assert prose.drawn_numbers(drawn) == (0, 6, 0.5)
+
+
 @pytest.mark.parametrize(
     ("alt", "left"), [("falls to 0.81", []), ("a line at 0.7", []), ("up to 0.95", ["0.95"])]
 )
