@@ -145,7 +145,7 @@ COMMANDS = {
                        ("NB", "DATA", "THREADS"), ("NB",)),
     "own": Command("a report on your own table, molecules or photographs, in build/own", own,
                    ("NB", "PATH", "TARGET", "GROUP", "LEAVE_OUT", "UNIT", "KNOWN", "CLASS", "MOST",
-                    "NETWORK"), ("NB", "PATH")),
+                    "NETWORK", "DEVICE", "SEED"), ("NB", "PATH")),
     "new": Command("write a new notebook that fulfils the contract (for authors)", new, ("NB", "TITLE"),
                    ("NB", "TITLE")),
     "learn": Command("your own copies in work/, and JupyterLab on them (for students)", learn,

@@ -24,6 +24,7 @@ COUNT = (r"[1-9]\d{0,3}", "must be a whole number from 1 on")
 FORMS = {  # what a value must look like, and that in words
     "JOBS": COUNT,
     "THREADS": COUNT,
+    "SEED": (r"\d{1,9}", "must be a whole number from 0 on"),
     "SHARE": (r"\d{1,4}/[1-9]\d{0,3}", "must be K/N, for example 0/7"),
     "LATE_PERCENT": (r"\d{1,2}(\.\d+)?|100", "must be a number from 0 to 100"),
     "LATE_FREE": (r"\d{1,3}", "must be a whole number of days from 0 on"),

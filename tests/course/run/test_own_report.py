@@ -9,10 +9,13 @@ import sys
 import nbformat
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 
+from course.commands import COMMANDS
 from course.notebooks import ROOT, all_notebooks, find
 from course.run import own
+from course.run.parameters import Refused, parse
 
 
 @pytest.fixture
@@ -55,6 +58,18 @@ def test_a_table_gives_a_report_of_one_file(table, build):
 def test_what_cannot_be_asked_is_one_line(number, parameters, says, table, build):
     with pytest.raises(SystemExit, match=says):
         own.report(number, table, parameters)
+
+
+@pytest.mark.parametrize("number", ["41", "42", "43"])
+def test_what_the_report_takes_the_command_takes(number):
+    known = set(papermill.inspect_notebook(str(find(number))))
+    assert known <= set(COMMANDS["own"].parameters)
+    words = ["own", f"NB={number}", f"PATH={find(number)}", "SEED=7", "DEVICE=cpu"]
+    _, given, _ = parse(words, COMMANDS)
+    pairs = [f"{name}={given[name]}" for name in ("SEED", "DEVICE")]
+    assert own.chosen_parameters(find(number), pairs) == {"SEED": 7, "DEVICE": "cpu"}
+    with pytest.raises(Refused, match="^SEED=1.5: must be a whole number from 0 on$"):
+        parse([*words, "SEED=1.5"], COMMANDS)
 
 
 def test_a_refused_file_is_one_line_and_an_older_report_stays(table, build, tmp_path):
