@@ -67,10 +67,13 @@ def test_the_checks_of_an_exercise_need_nothing_of_another(number):
 
 
 @each_lesson
-def test_every_exercise_has_two_wrong_answers(number):
-    known = [answer.exercise for answer in wrong_answers(number)]
+def test_every_exercise_has_two_wrong_answers_and_every_hidden_check_one_that_fails_it(number):
     for exercise in contract.exercises(nbformat.read(find_checked(number), 4)):
-        assert known.count(exercise.id) >= 2, f"{exercise.id}: add to wrong_answers/{number}.txt"
+        known = [answer.points for answer in wrong_answers(number) if answer.exercise == exercise.id]
+        assert len(known) >= 2, f"{exercise.id}: add to wrong_answers/{number}.txt"
+        for place, check in enumerate(exercise.checks):
+            failed = any(points[place] == 0 for points in known)
+            assert failed or not check.hidden, f"{check.cell}: add an answer that earns nothing there"
 
 
 @pytest.mark.parametrize("number", share(NUMBERS, 3))
