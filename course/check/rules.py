@@ -9,6 +9,7 @@ import sys
 
 from course.check import form, hints, prose
 from course.check.compare import BadTolerance, rules_of
+from course.check.names import asserts, defined, names_in
 from course.contract import NEEDS, SOLUTION, course, tags
 from course.notebooks import all_notebooks, find
 from helpers.figures import MIME
@@ -79,6 +80,8 @@ def tagged(book):
         for tag in sorted(set(tags(cell)) - TAGS):
             yield f"{cell.id}: unknown tag {tag!r}; allowed are {' '.join(sorted(TAGS))}"
         marks = {"nbval-check-output", "nbval-ignore-output"} & set(tags(cell))
+        if "nbval-ignore-output" in marks and len(str(cell.metadata.get("ignored", "")).split()) < 3:
+            yield f'{cell.id}: its output is ignored; say in three words why: "ignored": "seconds of a run"'
         if cell.outputs and "exercise" not in tags(cell) and len(marks) != 1:
             yield f"{cell.id}: its output is not tagged; tag it nbval-check-output (or nbval-ignore-output)"
     if len(book.checked) < 3:
@@ -105,9 +108,15 @@ def tolerances(book):
         if isinstance(cell.metadata.get("tolerance"), dict):
             yield f"{cell.id}: a tolerance for the whole cell; give rules with after, atol or rtol, because"
         try:
-            rules_of(cell.metadata)
+            found = [rule for rule in rules_of(cell.metadata) if rule.atol or rule.rtol]
         except BadTolerance as error:
             yield f"{cell.id}: {error}"
+            continue
+        for rule in found:
+            if re.search(rule.after, ""):
+                yield f"{cell.id}: a tolerance after {rule.after!r}, which is everywhere; name words"
+            if len(rule.because.split()) < 3:
+                yield f"{cell.id}: a tolerance because {rule.because!r}; say in three words what moves"
 
 
 def parameters(book):
@@ -128,6 +137,11 @@ def metadata(book):
     for cell in book.cells:
         for key in sorted({"papermill", "execution"} & set(cell.metadata)):
             yield f"{cell.id}: its metadata hold {key}, which belongs to one run; refresh"
+        folded = ["collapsed"] * bool(cell.metadata.get("collapsed"))
+        for key in folded + [key for key, on in cell.metadata.get("jupyter", {}).items() if on]:
+            yield f"{cell.id}: is {key}, so that readers do not see it; unfold it in JupyterLab and save"
+        if cell.cell_type == "raw":
+            yield f"{cell.id}: a raw cell, which nobody runs, checks or reads; make it text or code"
 
 
 def says_its_data(book):
@@ -222,8 +236,8 @@ def checks_of(book, name, cell):
             yield f"{check.id}: stands above exercise {name}; move it below"
         if len(course(check).get("message", "").split()) < 4:
             yield f"{check.id}: no message; say in a sentence what is wrong for whoever fails it"
-        if "hidden" in tags(check) and (check.outputs or "assert" not in check.source):
-            yield f"{check.id}: a hidden check must assert and print nothing"
+        if "hidden" in tags(check) and (check.outputs or not asserts(check.source)):
+            yield f"{check.id}: a hidden check prints or asserts nothing computed; assert, and print nothing"
 
 
 def tasks(book):
@@ -233,23 +247,11 @@ def tasks(book):
             named = re.search(rf"Exercise {re.escape(str(name))}\b", task.source)
             if task.cell_type != "markdown" or not named:
                 yield f"{cell.id}: no task above it; write a text cell with `Exercise {name}`"
+            points = re.search(rf"Exercise {re.escape(str(name))} \(([\d.]+) points?\)", task.source)
+            if named and (not points or float(points[1]) != course(cell).get("points")):
+                said = points[0] if points else named[0]
+                yield f"{task.id}: says {said!r}; write `({course(cell).get('points')} points)`"
             yield from (f"{task.id}: {line}" for line in hints.faults(task.source, cell.source))
-
-
-def names_in(source, context):
-    return {node.id for node in ast.walk(ast.parse(source))
-            if isinstance(node, ast.Name) and isinstance(node.ctx, context)}  # fmt: skip
-
-
-def defined(source):
-    """Names that a cell binds at its top level."""
-    tree = ast.parse(source)
-    found = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    for node in tree.body:
-        if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
-            found |= {name.id for name in ast.walk(node)
-                      if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}  # fmt: skip
-    return found
 
 
 def independent(book):

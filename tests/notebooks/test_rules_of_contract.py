@@ -156,6 +156,23 @@ def nothing_printed(book):
             found.outputs = []
 
 
+def tolerance(**rule):
+    return lambda book: cell(book, "nbval-check-output").metadata.update(tolerance=[{"atol": 0.1, **rule}])
+
+
+def ignore(book, **why):
+    add(book, "1", tags=["nbval-ignore-output"], outputs=[printed("3 s\n")])
+    book.cells[-2].metadata.update(why)
+
+
+def hide(book, **metadata):
+    book.cells[2].metadata.update(metadata)
+
+
+def hidden_check(source):
+    return lambda book: cell(book, "hidden").update(source=source)
+
+
 CHECKED = ["nbval-check-output"]
 def set_course(**given):
     def change(book):
@@ -223,6 +240,19 @@ BREAKS = [
     (rules.well_formed, set_course(message=5), "the message is 5; write a sentence"),
     (rules.well_formed, set_course(id=None), "exercises have the id None; give each its own"),
     (rules.well_formed, lambda b: cell(b, "exercise").metadata.pop("course"), "without id or points"),
+    (rules.tolerances, tolerance(after="x*", because="three training runs move"), "after 'x*', which is"),
+    (rules.tolerances, tolerance(after="AUC", because="runs move"), "because 'runs move'; say in three"),
+    (rules.tagged, ignore, "its output is ignored; say in three words why"),
+    (rules.tagged, lambda b: ignore(b, ignored="it differs"), "its output is ignored; say in three words"),
+    (rules.metadata, lambda b: hide(b, jupyter={"source_hidden": True}), "is source_hidden, so that readers"),
+    (rules.metadata, lambda b: hide(b, jupyter={"outputs_hidden": True}), "is outputs_hidden, so that"),
+    (rules.metadata, lambda b: hide(b, collapsed=True), "is collapsed, so that readers do not see it"),
+    (rules.metadata, lambda b: b.cells.insert(3, nbformat.v4.new_raw_cell("x")), "a raw cell, which nobody"),
+    (rules.tasks, rewrite_hints(r"\(\d points\)", "(7 points)"), "says 'Exercise 12.1 (7 points)'; write"),
+    (rules.tasks, rewrite_hints(r" \(\d points\)", ""), "says 'Exercise 12.1'; write `(3 points)`"),
+    (rules.exercises, hidden_check("assert True, 'x'"), "prints or asserts nothing computed; assert"),
+    (rules.exercises, hidden_check("x = 1  # assert x"), "prints or asserts nothing computed; assert"),
+    (rules.exercises, hidden_check("assert (x == 1, 'one')"), "prints or asserts nothing computed; assert"),
     (rules.exercises, markers_turned, "1 times BEGIN SOLUTION, 1 times END"),
 ]
 
@@ -256,6 +286,20 @@ def test_a_file_that_no_rule_can_read_is_one_line(tmp_path, text, said):
     path.write_text(text, encoding="utf-8")
     (line,) = rules.faults(path)
     assert line.startswith(f"12_x: {said}")
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        (rules.exercises, hidden_check("import numpy as np\nnp.testing.assert_allclose(f(1), 2)")),
+        (rules.exercises, hidden_check("for x in range(3):\n    assert f(x)")),
+        (rules.tagged, lambda b: ignore(b, ignored="seconds of a run")),
+        (rules.tolerances, tolerance(after="", atol=0.0, within=[-1, 1], because="correlations")),
+        (rules.metadata, lambda b: hide(b, collapsed=False, jupyter={"source_hidden": False})),
+    ],
+)
+def test_what_is_allowed_is_not_refused(broken, rule, change):
+    assert list(rule(broken(change))) == []
 
 
 @pytest.mark.parametrize("source", ["SEED, DEVICE = 0, 1", "SEED = 0\nDEVICE: str = 0\nx = {}\nx[1] = 2"])
