@@ -24,12 +24,12 @@ NEAREST = 20  # leading axes in which the nearest training atom is sought
 NOVEL = 3.0  # distance to the training atoms, in what 99 % of these have to each other
 
 
-def checked_molecule(coordinates, charges, unit, largest=23):
+def checked_molecule(coordinates, charges, unit, largest=23, heavy=7):
     """Return coordinates (a, 3) in bohr and charges (a,) of one molecule that can be one.
 
     Raises ValueError for arrays that do not fit, an unknown element, no heavy atom, fewer than two or more
-    than `largest` atoms, an odd number of electrons, atoms on top of each other, several molecules, and
-    lengths that look like the other unit.
+    than `largest` atoms, more than `heavy` atoms that are not H, an odd number of electrons, atoms on top of
+    each other, several molecules, and lengths that look like the other unit.
     """
     if unit not in XYZ_UNITS:
         raise ValueError(f"unit: {unit!r} is not known; say 'bohr' or 'angstrom'")
@@ -38,6 +38,9 @@ def checked_molecule(coordinates, charges, unit, largest=23):
         raise ValueError(f"charges: {charges.size} atoms; the model knows molecules of 2 to {largest}")
     if not (composition(charges)[1:] > 0).any() or (charges == 0).any():
         raise ValueError("charges: no heavy atom, or padding; give the atoms of one molecule, not only H")
+    if (charges > 1).sum() > heavy:
+        raise ValueError(f"charges: {(charges > 1).sum()} heavy atoms (all but H); the model knows molecules "
+                         f"of up to {heavy}")
     if charges.sum() % 2:
         raise ValueError(f"charges: {charges.sum()} electrons, an odd number, as in an ion, a radical or "
                          "where an atom is missing; the model knows neutral molecules, all electrons paired")
@@ -76,6 +79,7 @@ class EnergyModel:
 
     def fit(self, coordinates, charges, energies):
         """Learn molecules (n, a, 3) bohr, (n, a), 0 for no atom, and energies (n,) kcal/mol; return self."""
+        self.heavy = int((np.asarray(charges) > 1).sum(axis=1).max())  # a larger molecule is refused
         found, self.nearest = pairs(coordinates, charges), np.full(len(PAIRS), np.inf)
         np.minimum.at(self.nearest, found.kind, found.distance)
         around = self._around(coordinates, charges)
@@ -124,10 +128,11 @@ class EnergyModel:
     def predict(self, coordinates, charges, unit):
         """Return energy and half-width of its 95 % interval, kcal/mol, of one molecule (a, 3), (a,).
 
-        unit: "bohr" or "angstrom". Raises ValueError like `checked_molecule`, for an element or a short pair
-        that the training molecules do not have, and for an atom whose surroundings are like none of theirs.
+        unit: "bohr" or "angstrom". Raises ValueError like `checked_molecule`, for more heavy atoms than any
+        training molecule has, for an element or a short pair that they do not have, and for an atom whose
+        surroundings are like none of theirs.
         """
-        coordinates, charges = checked_molecule(coordinates, charges, unit)
+        coordinates, charges = checked_molecule(coordinates, charges, unit, heavy=self.heavy)
         self._check_pairs(pairs(coordinates[None], charges[None]))
         around = self._around(coordinates[None], charges[None])
         short = kernels.compress(around, self.axes, self.directions)

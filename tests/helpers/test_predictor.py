@@ -72,6 +72,8 @@ BAD = {
     "one atom": ((ETHANE[:1], CARBONS[:1], "angstrom"), "charges: 1 atoms; .* 2 to 23"),
     "500 atoms": ((np.zeros((500, 3)), np.ones(500, int), "bohr"), "charges: 500 atoms"),
     "an element": ((ETHANE, np.where(CARBONS == 6, 9, 1), "angstrom"), "charges: 9 is not known"),
+    "eight heavy atoms": ((1.5 * np.argwhere(np.ones((2, 2, 2))), np.full(8, 6), "angstrom"),
+                          "charges: 8 heavy atoms .* up to 7"),
     "no heavy atom": ((ETHANE[:2], np.array([1, 1]), "angstrom"), "charges: no heavy atom"),
     "overlap": ((CLOSE, CARBONS, "bohr"), "coordinates: atoms 0 and 3 are 0.09 bohr apart"),
     "no unit": ((ETHANE, CARBONS, "nm"), "unit: 'nm' is not known; say 'bohr' or 'angstrom'"),
