@@ -267,7 +267,8 @@ def relevance(network, direction, images, gamma=0.25, box=None, batch=BATCH, eps
 
 def _check_copy(network, clone, direction, images):
     """ValueError where the copy of a network with code of its own gives the first image other features."""
-    first = images[:1] if getattr(images, "ndim", 0) == 4 else images
+    first = _prepared(network, images)
+    first = first.reshape(-1, *first.shape[-3:])[:1]
     features = lambda network, direction, x: single(network(x.clone()))[:1].flatten(1)
     expected, found = (_explain(features, each, direction, first, 1, gradients=False)
                        for each in (network, clone))
