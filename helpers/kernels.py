@@ -7,19 +7,36 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics.pairwise import euclidean_distances
 
 from helpers.runtime import progress
+from helpers.softmin import finite_numbers
 
 ROWS = 256  # of both sides of a block of city-block distances, so that they stay in the cache
 
 
 def _checked_rows(X, Y, sigma):
     """X and Y (or X again) as floats; ValueError where widths differ or sigma is not a number above 0."""
-    X = np.asarray(X, dtype=float)
-    Y = X if Y is None else np.asarray(Y, dtype=float)
+    X = finite_numbers(X, allowed="(n, d) numbers")
+    Y = X if Y is None else finite_numbers(Y, name="Y", allowed="(m, d) numbers")
     if X.ndim != 2 or Y.ndim != 2 or X.shape[1] != Y.shape[1]:
         raise ValueError(f"Y: shape {Y.shape} does not match X {X.shape}; allowed are (n, d) and (m, d)")
     if not (np.isscalar(sigma) and not isinstance(sigma, str) and 0 < sigma < np.inf):
         raise ValueError(f"sigma: {sigma!r} is not allowed; give a finite number above 0")
     return X, Y
+
+
+def _checked_size(size, allowed, width):
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 1 <= size <= width:
+        raise ValueError(f"size: {size!r} is not allowed; give 1 to {width}{allowed}")
+
+
+def _checked_atoms(features, molecule, element, n):
+    """Arrays of the atoms; ValueError for unlike lengths and rows that are not 0 to n - 1."""
+    features, molecule, element = np.asarray(features), np.asarray(molecule), np.asarray(element)
+    if not len(features) == len(molecule) == len(element):
+        raise ValueError(f"molecule: lengths {len(features)}, {len(molecule)}, {len(element)} of features, "
+                         "molecule and element differ; allowed are equal lengths")
+    if molecule.size and not 0 <= molecule.min() <= molecule.max() < n:
+        raise ValueError(f"molecule: {molecule.min()} to {molecule.max()} is not allowed; give 0 to {n - 1}")
+    return features, molecule, element
 
 
 def city_block(X, Y=None):
@@ -45,8 +62,7 @@ def principal_axes(environments, size):
     Raises ValueError for size not between 1 and the number of features.
     """
     width, found = environments.features.shape[1], {}
-    if not 1 <= size <= width:
-        raise ValueError(f"size: {size!r} is not allowed; give 1 to {width}")
+    _checked_size(size, ", the number of features", width)
     for element in np.unique(environments.element):
         features = environments.features[environments.element == element]
         centered = features - features.mean(0)
@@ -60,11 +76,15 @@ def compress(environments, size, axes_of=None):
 
     axes_of: what gives means and axes, by default the same environments; for new molecules the Environments
     of the training set, or its `principal_axes`. Distances between atoms of the same element stay nearly the
-    same; sigma and kernel need far less time. Raises ValueError like `principal_axes`, or for an element that
-    axes_of does not hold.
+    same; sigma and kernel need far less time. Raises ValueError like `principal_axes`, or for an element,
+    more axes or other features than axes_of holds.
     """
     known = environments if axes_of is None else axes_of
     axes = known if isinstance(known, dict) else principal_axes(known, size)
+    width = environments.features.shape[1]
+    _checked_size(size, ", the axes of axes_of", min([len(a.T) for _, a in axes.values()], default=width))
+    if other := [len(mean) for mean, _ in axes.values() if len(mean) != width]:
+        raise ValueError(f"axes_of: it has {other[0]} features; allowed are {width}, as environments has")
     scores = np.empty((len(environments.features), size), np.float32)
     for element in np.unique(environments.element):
         if element not in axes:
@@ -100,13 +120,8 @@ def environment_kernel(features, molecule, element, n, sigma, block=32, shape="g
     104, 136403 (2010). Raises ValueError for unlike lengths, molecule rows out of range, sigma not above 0 or
     another shape.
     """
-    features, molecule, element = np.asarray(features), np.asarray(molecule), np.asarray(element)
     similarity, _ = _checked_shape(shape), _checked_rows(features, None, sigma)
-    if not len(features) == len(molecule) == len(element):
-        raise ValueError(f"molecule: lengths {len(features)}, {len(molecule)}, {len(element)} of features, "
-                         "molecule and element differ; allowed are equal lengths")
-    if molecule.size and not 0 <= molecule.min() <= molecule.max() < n:
-        raise ValueError(f"molecule: {molecule.min()} to {molecule.max()} is not allowed; give 0 to {n - 1}")
+    features, molecule, element = _checked_atoms(features, molecule, element, n)
     kernel, precision = np.zeros((n, n)), np.float32 if single else np.float64
     for kind in np.unique(element):
         rows = np.flatnonzero(element == kind)
@@ -120,11 +135,12 @@ def kernel_between(new, known, sigma, block=32, shape="gauss"):
     """Return (n, m): `environment_kernel` between new molecules and known ones, which predicts the new.
 
     new, known: (features (A, d), molecule (A,), element (A,), number of molecules). Prediction is
-    kernel_between(...) @ alpha, with alpha of `kernel_ridge`. Raises ValueError for unlike widths, sigma or
-    shape.
+    kernel_between(...) @ alpha, with alpha of `kernel_ridge`. Raises ValueError for unlike widths, and like
+    `environment_kernel`.
     """
-    (features, molecule, element, n), (others, their_molecule, their_element, m) = new, known
-    similarity, (features, others) = _checked_shape(shape), _checked_rows(features, others, sigma)
+    similarity, (features, others) = _checked_shape(shape), _checked_rows(new[0], known[0], sigma)
+    (_, molecule, element), n = _checked_atoms(features, *new[1:]), new[3]
+    (_, their_molecule, their_element), m = _checked_atoms(others, *known[1:]), known[3]
     kernel = np.zeros((n, m))
     for kind in np.intersect1d(element, their_element):
         rows, columns = np.flatnonzero(element == kind), np.flatnonzero(their_element == kind)
@@ -172,28 +188,46 @@ def leave_one_out(K, t, lam, lower=None):
     and Williams, Gaussian Processes for Machine Learning (2006), eqs. 5.10 to 5.12. Raises ValueError like
     `kernel_ridge`.
     """
+    _checked_targets(t, len(K))
     known, lower = lower is not None, cholesky(K, lam) if lower is None else lower
     alpha = cho_solve((lower, True), t)
     inverse, _ = lapack.dpotri(np.asfortranarray(lower, dtype=float), lower=1, overwrite_c=not known)
     return -alpha / np.diagonal(inverse), np.sqrt(1 / np.diagonal(inverse))
 
 
+def _checked_targets(t, n):
+    shape = finite_numbers(t, name="t", allowed=f"numbers ({n},) or ({n}, k)").shape
+    if shape[:1] != (n,):
+        raise ValueError(f"t: shape {shape} does not match K; allowed are ({n},) and ({n}, k)")
+
+
 def cholesky(K, lam, overwrite=False):
     """Lower triangle L with L L^T = K + lam I, in the precision of K; above the diagonal stands anything.
 
-    overwrite: L may take the place of K, which saves a copy.
+    overwrite: L may take the place of K, which saves a copy. Raises ValueError like `kernel_ridge`.
     """
-    if not (np.isscalar(lam) and 0 <= lam < np.inf):
+    if not (np.isscalar(lam) and not isinstance(lam, str) and 0 <= lam < np.inf):
         raise ValueError(f"lam: {lam!r} is not allowed; give a finite number of at least 0")
+    if np.ma.is_masked(K):
+        raise ValueError(f"K: {np.ma.count_masked(K)} values are masked; leave out their rows and columns")
+    K = np.asarray(K)
+    if K.ndim != 2 or K.shape[0] != K.shape[1] or K.dtype.kind not in "biuf":
+        raise ValueError(f"K: type {K.dtype}, shape {K.shape} is not allowed; give numbers (n, n)")
     precision = np.result_type(K, np.float32)
     if overwrite:  # the transpose of a C-ordered matrix is Fortran-ordered, and K is symmetric: no copy
-        matrix = np.asarray(np.asarray(K).T, dtype=precision, order="F")
+        matrix = np.asarray(K.T, dtype=precision, order="F")
     else:
         matrix = np.array(K, dtype=precision, order="F")
     matrix[np.diag_indices_from(matrix)] += lam
+    finite = np.isfinite(np.diagonal(matrix)).all()
     try:
-        return cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)[0]
+        lower = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)[0]
+        if finite and np.isfinite(np.diagonal(lower)).all():  # NaN anywhere in K reaches it
+            return lower
+        raise ValueError("K: some values are NaN or infinite; allowed are finite numbers")
     except LinAlgError:
+        if not np.isfinite(K).all():
+            raise ValueError("K: some values are NaN or infinite; allowed are finite numbers") from None
         problem = f"lam: {lam!r} leaves the matrix + lam I not positive definite; give a larger one"
         raise ValueError(problem) from None
 
@@ -202,6 +236,8 @@ def kernel_ridge(K, t, lam, overwrite=False):
     """Return alpha (n,) = (K + lam I)^-1 t by Cholesky; predictions are K_new @ alpha.
 
     K (n, n) symmetric, float32 or float64, which decides the precision; t (n,) or (n, k); overwrite: K may be
-    destroyed, which saves a copy. Raises ValueError for lam < 0, or where K + lam I is not positive definite.
+    destroyed, which saves a copy. Raises ValueError for lam < 0, other shapes, values that are not finite, or
+    where K + lam I is not positive definite.
     """
+    _checked_targets(t, len(K))
     return cho_solve((cholesky(K, lam, overwrite), True), t)

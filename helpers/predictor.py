@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from helpers import descriptors, kernels
-from helpers.datasets import XYZ_UNITS
+from helpers.datasets import XYZ_UNITS, check_molecules
 from helpers.molecules import ELEMENTS, FIRST, PAIRS, RADII, SECOND, composition, pairs
 
 KNOTS = np.linspace(1.5, 8, 24), np.linspace(-1, 1, 8), np.linspace(1.8, 7, 6)  # bohr, cosine, bohr
@@ -78,7 +78,13 @@ class EnergyModel:
     level: float = 0.95
 
     def fit(self, coordinates, charges, energies):
-        """Learn molecules (n, a, 3) bohr, (n, a), 0 for no atom, and energies (n,) kcal/mol; return self."""
+        """Learn molecules (n, a, 3) bohr, (n, a), 0 for no atom, and energies (n,) kcal/mol; return self.
+
+        Raises ValueError like `datasets.check_molecules`, or for a level not between 0 and 1.
+        """
+        if not 0 < self.level < 1:
+            raise ValueError(f"level: {self.level!r} is not allowed; give a share between 0 and 1")
+        check_molecules(coordinates, charges, energies)
         self.heavy = int((np.asarray(charges) > 1).sum(axis=1).max())  # a larger molecule is refused
         found, self.nearest = pairs(coordinates, charges), np.full(len(PAIRS), np.inf)
         np.minimum.at(self.nearest, found.kind, found.distance)
@@ -90,6 +96,8 @@ class EnergyModel:
         self.own = np.diagonal(K).copy()
         squared = kernels.squared_distances(K, self.own, self.own)
         self.reach = 6 * np.median(squared)
+        if not self.reach > 0:
+            raise ValueError(f"coordinates: {len(charges)} molecules, all alike; allowed are two that differ")
         return self._learn(K + np.exp(-squared / self.reach), charges, energies, around.molecule)
 
     def _learn(self, K, charges, energies, molecule):
@@ -108,12 +116,13 @@ class EnergyModel:
             self.trees[kind] = KDTree(short[rows][:, :NEAREST])
             some = rows[:: max(1, len(rows) // 500)]
             apart = self._novelty(short[some], molecule[some], kind, molecule[rows])
-            self.usual[kind] = np.quantile(apart, 0.99)
+            self.usual[kind] = np.quantile(apart, 0.99) if np.isfinite(apart).all() else None
         return self
 
     def _novelty(self, features, molecule, kind, of_tree):
         """Distance (m,) of atoms to the nearest training atom of their element in another molecule."""
-        apart, index = self.trees[kind].query(features[:, :NEAREST], k=min(24, len(of_tree)))
+        most = 1 + np.bincount(of_tree).max()  # so that one of them is of another molecule
+        apart, index = self.trees[kind].query(features[:, :NEAREST], k=1 + np.arange(min(most, len(of_tree))))
         return np.where(of_tree[index] == molecule[:, None], np.inf, apart).min(1)
 
     @staticmethod
@@ -129,14 +138,18 @@ class EnergyModel:
         """Return energy and half-width of its 95 % interval, kcal/mol, of one molecule (a, 3), (a,).
 
         unit: "bohr" or "angstrom". Raises ValueError like `checked_molecule`, for more heavy atoms than any
-        training molecule has, for an element or a short pair that they do not have, and for an atom whose
-        surroundings are like none of theirs.
+        training molecule has, for an element or a short pair that they do not have, for an atom whose
+        surroundings are like none of theirs, or of an element that one of them has alone; and before `fit`.
         """
+        self._check_fitted()
         coordinates, charges = checked_molecule(coordinates, charges, unit, heavy=self.heavy)
         self._check_pairs(pairs(coordinates[None], charges[None]))
         around = self._around(coordinates[None], charges[None])
         short = kernels.compress(around, self.axes, self.directions)
         for row, kind, atom in zip(short, around.element, around.atom, strict=True):
+            if self.usual[kind] is None:
+                raise ValueError(f"charges: a single training molecule has {ELEMENTS[kind]}, so that nothing "
+                                 "says which surroundings are usual; allowed are elements of two or more")
             far = self.trees[kind].query(row[:NEAREST])[0] / self.usual[kind]
             if far > NOVEL:
                 raise ValueError(f"coordinates: the surroundings of atom {atom} ({ELEMENTS[kind]}) are like "
@@ -144,6 +157,10 @@ class EnergyModel:
                                  f"allowed is {NOVEL}")
         energy, half = self.predict_many(coordinates[None], charges[None])
         return float(energy[0]), float(half[0])
+
+    def _check_fitted(self):
+        if not hasattr(self, "alpha"):
+            raise ValueError("model: it has learned nothing yet; call fit(coordinates, charges, energies)")
 
     def _check_pairs(self, found):
         """ValueError for two atoms that stand closer than their elements ever do in training."""
@@ -158,6 +175,7 @@ class EnergyModel:
 
     def predict_many(self, coordinates, charges):
         """Return energies and half-widths (n,), kcal/mol, of padded molecules in bohr, unchecked."""
+        self._check_fitted()
         around, n = self._around(coordinates, charges), len(charges)
         short = kernels.compress(around, self.axes, self.directions)
         new = short, around.molecule, around.element, n

@@ -117,9 +117,8 @@ EQUIVALENT = {  # (module, line, change): reason
         "a choice of how many",
     ("predictor", "if min(nearest) < TOO_NEAR:", "min(nearest) < TOO_NEAR -> min(nearest) <= TOO_NEAR"):
         "no length is exactly that",
-    ("predictor",
-     "apart, index = self.trees[kind].query(features[:, :NEAREST], k=min(24, len(of_tree)))", "24 -> 25"):
-        "of 24 atoms one is of another molecule, as none has more than 23",
+    ("predictor", "most = 1 + np.bincount(of_tree).max()  # so that one of them is of another molecule",
+     "1 -> 2"): "a further neighbour is no nearer",
     ("reading",
      r'if units and all(re.match(r"[^\W\d]|[%°\[(]", str(first[name].iloc[0])) for name in first):',
      "0 -> -1"): "a frame of one row",

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
@@ -129,3 +130,53 @@ def test_distances_in_a_kernels_own_space():
     found = kernels.squared_distances(x @ y.T, (x * x).sum(1), (y * y).sum(1))
     np.testing.assert_allclose(found, ((x[:, None] - y) ** 2).sum(-1), rtol=1e-10)
     assert kernels.squared_distances([[1.0 + 1e-15]], [1.0], [1.0]) == 0
+
+
+def test_axes_that_do_not_fit_are_refused():
+    around = descriptors.environments(random_molecules(20), NEAR, COSINES, LEGS, (6.0, CUTOFF))
+    few = kernels.principal_axes(around, 2)
+    for size in (3, 0, -1, 1.5, True):
+        with pytest.raises(ValueError, match=f"^size: {size} is not allowed; give 1 to 2, the axes of"):
+            kernels.compress(around, size, axes_of=few)
+    with pytest.raises(ValueError, match="^size: 1.5 is not allowed; give 1 to"):
+        kernels.principal_axes(around, 1.5)
+    narrow = SimpleNamespace(features=around.features[:, :1], element=around.element)
+    with pytest.raises(ValueError, match="^axes_of: it has .* features; allowed are 1, as environments has"):
+        kernels.compress(narrow, 1, axes_of=few)
+
+
+def test_rows_of_no_molecule_and_gaps_are_refused_on_both_sides():
+    x, good = np.arange(8.0).reshape(4, 2), (np.arange(8.0).reshape(4, 2), [0, 0, 1, 1], [1, 2, 1, 2], 2)
+    assert kernels.kernel_between(good, good, 1.0).shape == (2, 2)
+    for bad, says in (((x, [0, 0, 1, -1], [1, 2, 1, 2], 2), "^molecule: -1 to 1 is not allowed; give 0 to 1"),
+                      ((x, [0, 0, 1, 2], [1, 2, 1, 2], 2), "^molecule: 0 to 2 is not allowed; give 0 to 1"),
+                      ((x, [0, 0, 1], [1, 2, 1, 2], 2), "^molecule: lengths 4, 3, 4 .* equal lengths"),
+                      ((x * np.nan, *good[1:]), r"value nan at \[0, 0\]; allowed are finite numbers"),
+                      ((np.ma.masked_less(x, 1), *good[1:]), "1 values are masked")):
+        for sides in ((bad, good), (good, bad)):
+            with pytest.raises(ValueError, match=says):
+                kernels.kernel_between(*sides, 1.0)
+    for X in (np.full((3, 2), np.nan), np.ma.masked_less(x, 1)):
+        with pytest.raises(ValueError, match="^X: "):
+            kernels.city_block(X)
+
+
+def test_a_matrix_may_be_a_list_or_a_frame_and_is_named_where_it_does_not_fit():
+    K, t = rbf_kernel(np.arange(4.0)[:, None]), np.arange(4.0)
+    alpha = kernels.kernel_ridge(K, t, 0.1)
+    for form in (K.tolist(), pd.DataFrame(K)):
+        np.testing.assert_array_equal(kernels.kernel_ridge(form, t, 0.1), alpha)
+    holed = np.where(np.eye(4)[::-1] > 0, np.nan, K)
+    for bad, says in ((K[:3], r"^K: type float64, shape \(3, 4\) is not allowed; give numbers \(n, n\)"),
+                      (K.astype(str), "^K: type <U.*, shape"), (np.ma.masked_less(K, 0.1), "^K: .* masked"),
+                      (holed, "^K: some values are NaN or infinite"), (K * np.inf, "^K: some values")):
+        for function in (kernels.kernel_ridge, kernels.leave_one_out):
+            with pytest.raises(ValueError, match=says):
+                function(bad, t[:len(bad)], 0.1)
+    for bad, says in ((t[:3], r"^t: shape \(3,\) does not match K; allowed are \(4,\) and \(4, k\)"),
+                      (t * np.nan, r"^t: value nan at \[0\]")):
+        for function in (kernels.kernel_ridge, kernels.leave_one_out):
+            with pytest.raises(ValueError, match=says):
+                function(K, bad, 0.1)
+    with pytest.raises(ValueError, match="^lam: 'small' is not allowed"):
+        kernels.kernel_ridge(K, t, "small")

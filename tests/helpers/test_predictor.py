@@ -103,3 +103,40 @@ def test_a_file_in_angstrom_is_predicted_as_its_arrays(qm7, model, tmp_path):
     new = datasets.load_xyz(file, "angstrom")
     found = model.predict(new.coordinates[0], new.charges[0], "bohr")
     np.testing.assert_allclose(found, model.predict(R, Z, "bohr"), atol=0.02)
+
+
+def test_a_model_that_has_learned_nothing_says_so():
+    for call in (lambda model: model.predict(ETHANE, CARBONS, "angstrom"),
+                 lambda model: model.predict_many(ETHANE[None] / BOHR, CARBONS[None])):
+        with pytest.raises(ValueError, match="^model: it has learned nothing yet; call fit"):
+            call(EnergyModel())
+
+
+def test_an_element_of_a_single_training_molecule_is_refused(qm7):
+    has = (qm7.charges == 16).any(axis=1)
+    without, sulfur = np.flatnonzero(~has)[:20], np.flatnonzero(has)
+    for count, said in ((1, "^charges: a single training molecule has S, so that nothing says"), (2, None)):
+        rows = np.append(without, sulfur[:count])
+        model = EnergyModel(axes=20).fit(qm7.coordinates[rows], qm7.charges[rows], qm7.energies[rows])
+        if said:
+            with pytest.raises(ValueError, match=said):
+                model.predict(*one(qm7, sulfur[0]), "bohr")
+        else:
+            assert np.isfinite(model.predict(*one(qm7, sulfur[0]), "bohr")).all()
+        kinds = [kind for kind in model.usual if kind != 4]
+        assert all(0 < model.usual[kind] < np.inf for kind in kinds)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (lambda R, Z, t: (R, Z, t[:-1]), r"^energies: shape \(19,\); allowed is \(20,\)"),
+    (lambda R, Z, t: (R, Z, np.where(np.arange(20) == 3, np.nan, t)), "^energies: molecule 3 has nan"),
+    (lambda R, Z, t: (R, Z, 4.184 * t), r"^energies: .* look like kJ/mol\)"),
+    (lambda R, Z, t: (R * np.where(np.arange(20) == 7, BOHR, 1)[:, None, None], Z, t),
+     "^coordinates: the nearest atoms of molecule 7 are 0.[45].* as in angstrom"),
+    (lambda R, Z, t: (R[:1], Z[:1], t[:1]), "^coordinates: 1 molecules, all alike"),
+])
+def test_what_cannot_be_learned_is_refused(qm7, change, says):
+    with pytest.raises(ValueError, match=says):
+        EnergyModel(axes=5).fit(*change(qm7.coordinates[:20], qm7.charges[:20], qm7.energies[:20]))
+    with pytest.raises(ValueError, match="^level: 95 is not allowed; give a share between 0 and 1"):
+        EnergyModel(level=95).fit(qm7.coordinates[:20], qm7.charges[:20], qm7.energies[:20])
