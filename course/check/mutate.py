@@ -29,6 +29,7 @@ REQUIRED = {  # the share that must be caught: in all, in every notebook
     "second-last digit +1": (0.99, 0.95), "sign": (0.99, 0.95), "float +10 %": (0.95, 0),
     "figure": (0.95, 0), "decimal in prose": (0.95, 0), "integer in prose": (0.90, 0),
     "number word in prose": (0.50, 0), "unit in prose": (0.95, 0),
+    "unit dropped in prose": (0.95, 0),
 }  # fmt: skip
 HEADING = "| change | tried | caught | least in | there | enough |"
 
@@ -174,6 +175,8 @@ def changes(text):
     for match in re.finditer(f"{DIGITS}{UNIT.pattern}", text):
         new = "eV" if match[1] != "eV" else "bohr"
         yield "unit in prose", f"{match[0]} in {new}", text[: match.start(1)] + new + text[match.end(1) :]
+        left = text[: match.start(1)].rstrip(" -") + text[match.end() :]
+        yield "unit dropped in prose", f"{match[0]} without", left
 
 
 def prose_caught(book, draw):

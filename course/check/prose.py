@@ -11,7 +11,8 @@ A number that is a word ("three of the four spendings") must be what a line prin
 word with what stands behind it, the length of the list or table that its sentence announces, or in an
 alternative text how many things the figure draws; where nothing is, it is no count and stays free.
 
-Each text keeps where its numbers come from: `metadata.quotes`, a list of "15.70 code-22-07" (or "97% ...") in
+Each text keeps where its numbers come from: `metadata.quotes`, a list of "15.70kcal/mol code-22-07" (or
+"97% ...") in
 the order of the text: of several cells one with a line about the same words, then the nearest. So a changed
 number is noticed even where its section prints the new value as well, and so is a cell that no longer prints
 what is quoted.

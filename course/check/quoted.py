@@ -71,8 +71,8 @@ class Quote:
 
     @property
     def label(self):
-        """As it is stored with its cell: with the percent sign where it has one."""
-        return self.text + "%" * self.percent
+        """As it is stored with its cell: with the percent sign or the unit where it has one."""
+        return self.text + "%" * self.percent + self.unit
 
     @property
     def whole(self):

@@ -19,7 +19,14 @@ def test_what_the_pages_say_of_a_notebook_it_prints():
         ("for 7021, not", "for 7012, not"),
         ("orders 97 %", "orders 79 %"),
         ("and 0.49 on cut-outs", "and 0.52 on cut-outs"),
-        ("against 3.7 kcal/mol", "against 4.0 kcal/mol"),
+        ("ridge on the same 3.7 kcal/mol", "ridge on the same 4.0 kcal/mol"),
+        ("AUC is still 0.97", "AUC is still 0.99"),
+        ("AUC 0.99 on new", "AUC 0.97 on new"),
+        ("from 0.91 (a tree", "from 0.89 (a tree"),
+        ("2.22 to 1.89 bohr", "1.89 to 2.22 bohr"),
+        ("0.93 on photographs and 0.49", "0.49 on photographs and 0.93"),
+        ("2.81 ± 0.05", "0.05 ± 2.81"),
+        ("fifteen colours", "sixteen colours"),
     ],
 )
 def test_a_changed_result_in_readmes_table_is_noticed(tmp_path, monkeypatch, old, new):

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from course.check import prose
+from course.check import mutate, prose
 from course.check.quoted import quoted
 from helpers.figures import MIME
 
@@ -91,6 +91,17 @@ def test_a_unit_is_one_that_the_cell_names():
     assert tied(made) == [["cell-1"]]
     made.cells[3].source = "An MAE of 2.81 eV."
     assert prose.unsupported(made) == [("cell-3", "2.81")]
+
+
+@pytest.mark.parametrize("left", ["An MAE of 2.81.", "An MAE of 2.81 bohr."])
+def test_a_dropped_unit_is_noticed(left):
+    made = book(("# energies in kcal/mol, lengths in bohr\nf()", "MAE 2.81"), "x", "An MAE of 2.81 kcal/mol.")
+    prose.tie(made)
+    assert made.cells[3].metadata["quotes"] == ["2.81kcal/mol cell-1"]
+    made.cells[3].source = left
+    assert [cell for cell, _ in prose.untied(made)] == ["cell-3"]
+    changed = {kind: new for kind, _, new in mutate.changes("An MAE of 2.81 kcal/mol.")}
+    assert changed["unit dropped in prose"] == "An MAE of 2.81."
 
 
 @pytest.mark.parametrize(
