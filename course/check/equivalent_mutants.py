@@ -30,7 +30,7 @@ EQUIVALENT = {  # (module, line, change): reason
         "a sign divides as it multiplies",
     ("heatmaps", "total, count = torch.zeros_like(x[:, 0]), torch.zeros_like(x[0, 0])", "0 -> -1"):
         "only shape and type are read",
-    ("heatmaps", "upper = torch.autograd.grad(score.sum(), output)[0] * output.detach()", "0 -> -1"):
+    ("heatmaps", "slopes = torch.autograd.grad(score.sum(), values, allow_unused=True)[0]", "0 -> -1"):
         "a tuple of one",
     ("heatmaps", "pixels, output = kept[0]", "0 -> -1"): "a list of one",
     ("kernels", "for some in np.array_split(rows, max(1, len(rows) // (8 * block))):",
@@ -58,7 +58,7 @@ EQUIVALENT = {  # (module, line, change): reason
     ("softmin_tasks", "torch.set_num_threads(1)",
      "1 -> 2"): "speed",
     ("images", "for start in range(0, len(paths) + 2 * batch, batch):", "2 -> 3"): "one more empty round",
-    ("heatmaps", "weight = next(chain(network.parameters(), network.buffers()), torch.empty(0))", "0 -> 1"):
+    ("networks", "return next(values, torch.empty(0))", "0 -> 1"):
         "only its type and device are read",
     ("files", "if len(jobs) > 1:", "1 -> 0"): "a bar for a single file, which nobody sees in tests",
     ("files", "if len(jobs) > 1:", "len(jobs) > 1 -> len(jobs) >= 1"): "the same",
@@ -79,9 +79,6 @@ EQUIVALENT = {  # (module, line, change): reason
         "size of a block",
     ("heatmaps", "def smooth_grad(network, direction, images, samples=25, noise=0.15, seed=0, batch=BATCH):",
      "25 -> 26"): "a choice of how many",
-    ("tables",
-     "bent = PowerTransformer(standardize=False).fit(np.clip(numbers, low, high)).transform(numbers)",
-     "False -> True"): "what follows standardises it anyway",
     ("tables",
      "share = pd.Series(relevance / max(relevance.sum(), 1e-300)).groupby(prepared.owner, sort=False).sum()",
      "1e-300 -> 1.5e-300"): "no sum lies between",

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from course.commands import COMMANDS
-from course.grade import batch, checker, codec, reading, sandbox, submission
+from course.grade import batch, checker, codec, due, reading, sandbox, submission
 from course.learn import judge
 from course.notebooks import ROOT, find
 from course.publish import copies, series
@@ -149,11 +149,11 @@ def test_an_exercise_that_is_not_there_is_named_with_those_that_are():
     known = {"11": (find("11").stem, find("11").read_bytes())}
     for exercise in ("11.9", "11.33"):
         with pytest.raises(SystemExit, match=f"^EXERCISES={exercise}: no such .* are 11.1 11.2 11.3"):
-            batch.wanted_numbers({}, known, batch.Options(exercises=("11.1", exercise)))
+            due.named(known, batch.Options(exercises=("11.1", exercise)))
     with pytest.raises(SystemExit, match="^NB=41: no such notebook; allowed are 11$"):
-        batch.wanted_numbers({}, known, batch.Options(exercises=("41.1",)))
-    assert batch.wanted_numbers({}, known, batch.Options(exercises=("11.1",))) == ["11"]
-    assert batch.wanted_numbers({"ada": {"11": []}}, known, batch.Options()) == ["11"]
+        due.named(known, batch.Options(exercises=("41.1",)))
+    assert due.named(known, batch.Options(exercises=("11.1",))) == {"11"}
+    assert due.notebooks({"ada": {"11": []}}, known, batch.Options()) == ({"11": {"ada"}}, {"11"})
 
 
 def test_a_deadline_is_refused_for_clones(tmp_path, monkeypatch):
@@ -226,7 +226,7 @@ def test_the_limits_that_the_guides_state_are_those_of_the_code():
         f"{codec.MOST_PARTS:,} parts, depth {codec.DEEPEST}".replace(",", " ", 1),
         f"{reading.MEMORY / 1000:g} GB, {reading.SECONDS} seconds, {reading.MOST_CELLS:,} cells",
         f"{reading.LONGEST_CELL:,} characters a cell",
-        f"with limits, {reading.LARGEST_NOTEBOOK >> 20} MB each",
+        f"one level deep: {reading.LARGEST_NOTEBOOK >> 20} MB and {reading.MOST_FILES:,} files each",
         f"{['', 'one', 'two', 'three', 'four', 'five', 'six'][batch.MOST_COPIES]} are looked at",
     ):
         assert said in guide, said
