@@ -79,8 +79,8 @@ def test_heatmaps(gpu, name, kind):
 
 @pytest.mark.parametrize("layer", graphs.LAYERS)
 def test_graph_networks_and_their_training(gpu, layer):
-    places = np.outer(np.arange(5), [2.0, 0, 0])  # bohr
-    molecules = SimpleNamespace(charges=np.tile([6, 1, 1, 1, 1], (4, 1)), coordinates=np.tile(places, (4, 1, 1)))
+    places = np.tile(np.outer(np.arange(5), [2.0, 0, 0]), (4, 1, 1))  # bohr
+    molecules = SimpleNamespace(charges=np.tile([6, 1, 1, 1, 1], (4, 1)), coordinates=places)
     kinds, filters = graphs.tensors(molecules, device=gpu)
     model = graphs.EnergyNetwork(features=8, hidden=8, layers=2, layer=layer).to(gpu)
     energies = torch.zeros(4, device=gpu)
