@@ -74,10 +74,9 @@ def _finite(name, values):
             raise ValueError(f"{name}: NaN, infinite or complex values are not allowed; give finite numbers")
         return values.detach().clone() if values.is_inference() else values.detach()
     try:
-        return torch.from_numpy(finite_numbers(values))
-    except (TypeError, ValueError) as error:
-        said = str(error).replace("X:", f"{name}:", 1).replace("an (n, d) array of numbers", "finite numbers")
-        raise ValueError(said) from None
+        return torch.from_numpy(finite_numbers(values, name=name, allowed="finite numbers"))
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _prepared(network, images):

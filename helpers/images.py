@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch.nn import functional as F
 
 from helpers.files import disguise
+from helpers.runtime import whole_number
 from helpers.softmin import one_each
 
 SIZE = 224  # pixels a side, what most networks were trained on
@@ -34,8 +35,7 @@ def read_image(path, size=SIZE):
     where it does not decode (HEIC and web pages called .jpg by name), where its colours have no one
     translation to 8-bit RGB (it says what to do), or where a side has under 16 pixels; and for another size.
     """
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"size: {size!r} is not allowed; give a whole number of pixels above 0")
+    whole_number("size", size)
     try:
         with Image.open(path) as opened:
             if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # phones keep two in one .jpg
