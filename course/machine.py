@@ -8,9 +8,11 @@ front door reads it first.
 import contextlib
 import math
 import os
+import time
 from pathlib import Path
 
 CONTROL = Path("/sys/fs/cgroup")  # where Linux says what a container may use
+LOAD = Path("/proc/loadavg")  # its fourth word: how many run now, of how many there are
 COUNTS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -59,6 +61,27 @@ def quota():
     return None
 
 
-def within():
-    """The environment variables of a process that has all cores, where its libraries would count too many."""
-    return counts(cores()) if cores() < allowed() else {}
+def idle():
+    """The cores of `cores()` on which nobody computes now, at least one.
+
+    Two threads that share a core wait for each other: beside neighbours, one is faster and computes less.
+    What computes only for a moment does not count. Linux alone says it without another library.
+    """
+    others = running() - 1  # this process is one of them
+    for _ in range(4):
+        time.sleep(0.02)
+        others = min(others, running() - 1)
+    return max(1, min(cores(), (os.cpu_count() or 1) - others))
+
+
+def running():
+    """How many threads of this machine compute or wait for a core; 1 where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(LOAD.read_text(encoding="ascii").split()[3].partition("/")[0])
+    return 1
+
+
+def within(most=None):
+    """The environment variables of a process that has `most` cores, where its libraries would count more."""
+    most = most or cores()
+    return counts(most) if most < allowed() else {}

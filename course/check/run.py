@@ -44,7 +44,8 @@ def main():
     if several:
         workers = max(arguments.jobs, machine.cores())
         command += ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
-    environment = {**machine.EVERYWHERE, **machine.within(), **os.environ, "COURSE_CHECKED": str(CHECKED)}
+    threads = machine.within(machine.idle())
+    environment = {**machine.EVERYWHERE, **threads, **os.environ, "COURSE_CHECKED": str(CHECKED)}
     if arguments.notebooks is not None:
         paths = notebooks(arguments.notebooks, arguments.jobs)
         command += [*NBVAL, *(str(path.relative_to(ROOT)) for path in paths)]

@@ -56,7 +56,7 @@ class Side:
             self.process = subprocess.Popen(
                 sandbox.wrapped(command, f"{self.folder}/root", visible, isolated, hidden),
                 cwd=self.folder,
-                env=plan.environment(),
+                env=plan.environment(isolated),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -22,6 +22,7 @@ from course.notebooks import ROOT
 
 UNSEEN = ("NameError", "AttributeError", "KeyError")  # of a name that no analysis sees: eval("np"), say
 WORD = re.compile(r"\w+")
+COMPILED = "course.grade.numba_cache.CopiedCacheLocator"  # by name: who writes it here does without numba
 
 
 @functools.lru_cache(maxsize=64)
@@ -198,8 +199,11 @@ def hidden_paths():
     return list(dict.fromkeys([*found, *(path.resolve() for path in found)]))
 
 
-def environment():
-    """The environment of both sides: of the caller's only where things are and what the course is told."""
+def environment(isolated):
+    """The environment of both sides: of the caller's only where things are and what the course is told.
+
+    isolated: in a sandbox, where the folders of the installed packages cannot be written.
+    """
     from helpers import files
 
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "DATA", "TZ") if name in os.environ}
@@ -209,6 +213,7 @@ def environment():
         **machine.counts(1),
         # a fork copies the table of all pages: with large ones, for Python's objects too, in half the time
         "PYTHONMALLOC": "malloc",
+        **({"NUMBA_CACHE_LOCATOR_CLASSES": COMPILED} if isolated else {}),
         "HOME": "/tmp",
         "MPLCONFIGDIR": "/tmp/matplotlib",
         "IPYTHONDIR": "/tmp/ipython",

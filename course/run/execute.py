@@ -22,8 +22,9 @@ from pathlib import Path
 
 from course import machine
 
-# One notebook alone gets all cores; several at once share them. Set before NumPy or torch are imported.
-SHARE = max(1, machine.cores() // int(os.environ.get("COURSE_SHARE") or 1))
+# One notebook alone gets all idle cores; several at once share all. Set before NumPy or torch are imported.
+AT_ONCE = int(os.environ.get("COURSE_SHARE") or 1)
+SHARE = machine.idle() if AT_ONCE == 1 else max(1, machine.cores() // AT_ONCE)
 ASKED = os.environ.get("THREADS") or os.environ.get("OMP_NUM_THREADS") or ""  # OpenMP knows "4,2" as well
 THREADS = int(ASKED.partition(",")[0]) if ASKED.partition(",")[0].isdigit() else SHARE
 for variable, value in {**machine.EVERYWHERE, **machine.counts(THREADS)}.items():

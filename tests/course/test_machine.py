@@ -11,12 +11,12 @@ def test_how_libraries_use_the_machine_is_the_same_in_all_that_is_started(monkey
     for name in (*machine.EVERYWHERE, "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     for name in machine.EVERYWHERE:
-        assert variables({})[name] == plan.environment()[name] == machine.EVERYWHERE[name]
+        assert variables({})[name] == plan.environment(True)[name] == machine.EVERYWHERE[name]
     assert "OMP_NUM_THREADS" not in variables({})
     assert {variables({"THREADS": "3"})[name] for name in machine.COUNTS} == {"3"}
     monkeypatch.setenv("THREADS", "2")
     assert {variables({})[name] for name in machine.COUNTS} == {"2"}
-    assert {plan.environment()[name] for name in machine.COUNTS} == {"1"}
+    assert {plan.environment(True)[name] for name in machine.COUNTS} == {"1"}
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # whoever knows better
     assert variables({"THREADS": "3"})["OMP_WAIT_POLICY"] == "active"
 
@@ -41,3 +41,28 @@ def test_what_a_container_may_use_counts_and_not_what_the_machine_has(files, quo
     assert machine.within() == (machine.counts(quota) if quota else {})
     monkeypatch.setattr(machine, "allowed", lambda: 1)  # as a job of a cluster is given one core of them
     assert (machine.cores(), machine.within()) == (1, {})
+
+
+@pytest.mark.parametrize(("load", "cores", "idle"), [
+    ("0.00 0.01 0.05 1/312 4711\n", 4, 4),
+    ("9.00 9.00 9.00 1/312 4711\n", 4, 4),  # what has ended does not count
+    ("0.00 0.01 0.05 3/312 4711\n", 4, 2),
+    ("0.00 0.01 0.05 9/312 4711\n", 4, 1),
+    ("0.00 0.01 0.05 3/312 4711\n", 1, 1),  # a container's share of four cores of which two are free
+    ("\n", 4, 4),
+    (None, 4, 4),
+])  # fmt: skip
+def test_a_run_beside_neighbours_takes_only_the_cores_they_leave(load, cores, idle, tmp_path, monkeypatch):
+    if load is not None:
+        (tmp_path / "loadavg").write_text(load)
+    monkeypatch.setattr(machine, "LOAD", tmp_path / "loadavg")
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(machine, "allowed", lambda: 4)
+    monkeypatch.setattr(machine, "quota", lambda: cores)
+    assert machine.idle() == idle
+
+
+def test_what_computes_for_a_moment_is_no_neighbour(monkeypatch):
+    seen = iter([3, 3, 1, 2, 3])
+    monkeypatch.setattr(machine, "running", lambda: next(seen))
+    assert machine.idle() == machine.cores()
