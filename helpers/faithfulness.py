@@ -8,6 +8,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from helpers.runtime import not_negative
+from helpers.softmin import finite_numbers
 
 
 def sparseness(heatmaps):
@@ -38,11 +39,11 @@ def max_sensitivity(heatmaps, others):
 
 
 def _maps(name, values, dimensions):
-    """Finite numbers (..., h, w) as floats; ValueError naming the argument for others."""
-    values = np.asarray(values, float)
-    if values.ndim != dimensions or not values.size or not np.isfinite(values).all():
-        wanted = "draws, n, h, w" if dimensions == 4 else "n, h, w"
-        raise ValueError(f"{name}: shape {values.shape} or NaN is not allowed; give numbers ({wanted})")
+    """Finite numbers (..., h, w) as floats; ValueError or TypeError naming the argument for others."""
+    wanted = f"numbers ({'draws, ' * (dimensions == 4)}n, h, w)"
+    values = finite_numbers(values, name=name, allowed=wanted)
+    if values.ndim != dimensions or not values.size:
+        raise ValueError(f"{name}: shape {values.shape} is not allowed; give {wanted}")
     return values
 
 

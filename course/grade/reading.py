@@ -42,7 +42,7 @@ from course.learn import copies
 LARGEST_NOTEBOOK, LONGEST_CELL, MOST_CELLS = 64 * 2**20, 100_000, 5_000
 TOO_LONG = "a cell of"
 SECONDS, MEMORY = 20, 1500
-MOST_FILES = 2_000  # in a zip
+MOST_ZIPPED = 2_000  # in a zip
 
 
 CHECKED = re.compile(r"^[ \t]*self_check\([ \t]*['\"]?(\d\d(?:\.\d+)?)['\"]?[ \t]*\)", re.MULTILINE)
@@ -183,7 +183,7 @@ def unzipped(content, connection, left=None, deep=True):
 
     left: [bytes, files] that may still come out of it, those of inner zips and of what is in them together.
     """
-    left = [LARGEST_NOTEBOOK, MOST_FILES] if left is None else left
+    left = [LARGEST_NOTEBOOK, MOST_ZIPPED] if left is None else left
     with contextlib.suppress(zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError):
         file = zipfile.ZipFile(io.BytesIO(content))
         for info in file.infolist():

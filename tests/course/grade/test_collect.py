@@ -99,7 +99,7 @@ def test_zips_in_a_zip_count_with_their_bytes_and_files(monkeypatch):
     monkeypatch.setattr(reading, "LARGEST_NOTEBOOK", 10**6)
     reading.unzipped(content, None)
     assert len(opened) == 11  # the zip itself, and ten times 100 kB
-    monkeypatch.setattr(reading, "MOST_FILES", 50)
+    monkeypatch.setattr(reading, "MOST_ZIPPED", 50)
     sent = []
     monkeypatch.setattr(reading, "send", lambda connection, content: sent.append(content))
     reading.unzipped(nested, None)

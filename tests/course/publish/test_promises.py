@@ -226,7 +226,7 @@ def test_the_limits_that_the_guides_state_are_those_of_the_code():
         f"{codec.MOST_PARTS:,} parts, depth {codec.DEEPEST}".replace(",", " ", 1),
         f"{reading.MEMORY / 1000:g} GB, {reading.SECONDS} seconds, {reading.MOST_CELLS:,} cells",
         f"{reading.LONGEST_CELL:,} characters a cell",
-        f"one level deep: {reading.LARGEST_NOTEBOOK >> 20} MB and {reading.MOST_FILES:,} files each",
+        f"one level deep: {reading.LARGEST_NOTEBOOK >> 20} MB and {reading.MOST_ZIPPED:,} files each",
         f"{['', 'one', 'two', 'three', 'four', 'five', 'six'][batch.MOST_COPIES]} are looked at",
     ):
         assert said in guide, said
