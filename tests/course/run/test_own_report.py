@@ -50,6 +50,15 @@ def test_a_table_gives_a_report_of_one_file(table, build):
     assert page.count("<img alt=") == 2
 
 
+def test_classes_may_be_numbers(table, build):
+    """A forest that balances classes takes no numbers in the form of text."""
+    frame = pd.read_csv(table, sep=";", decimal=",", encoding="cp1252")
+    frame.assign(churned=frame.index % 2).to_csv(table, sep=";", decimal=",", index=False, encoding="cp1252")
+    page = own.report("41", table, ["TARGET=churned"]).read_text(encoding="utf-8")
+    assert "churned: classes, 60 rows" in page
+    assert "forest: balanced accuracy" in page
+
+
 @pytest.mark.parametrize(("number", "parameters", "says"), [
     ("12", [], "^NB=12: works on the course's data alone; allowed are the numbers from 41 on$"),
     ("41", ["MOST=many"], "^MOST=many: must be a number$"),
