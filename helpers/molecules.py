@@ -230,10 +230,12 @@ def split(folds, k):
 def fold_moments(X, t, folds):
     """Return S (5, d, d) and s (5, d), X^T X and X^T t of each fold: a training set's are sums over folds."""
     X, t = np.asarray(X, dtype=float), np.asarray(t, dtype=float)
-    S = np.empty((len(folds), X.shape[1], X.shape[1]))
+    S, s = np.empty((len(folds), X.shape[1], X.shape[1])), []
     for k, fold in enumerate(folds):
-        np.matmul(X[fold].T, X[fold], out=S[k])
-    return S, np.stack([X[f].T @ t[f] for f in folds])
+        part = X[fold]  # one array on both sides, so that BLAS computes only half of the symmetric product
+        np.matmul(part.T, part, out=S[k])
+        s.append(part.T @ t[fold])
+    return S, np.stack(s)
 
 
 def ridge(S, s, lam):
