@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from helpers.softmin import finite_numbers, one_each
+from helpers.softmin import finite_numbers, one_each, row_blocks
 
 
 def _binary(scores, labels):
@@ -62,7 +62,8 @@ def auc_interval(scores, labels, groups=None, draws=2000, level=0.95, seed=0):
     between 0 and 1. Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
     """
     scores, labels = _binary(scores, labels)
-    drawn = _drawn_auc(_wins(scores, labels), labels, groups, draws, seed)
+    times = _times_drawn(labels, groups, draws, seed)
+    drawn = _pairs_won(scores, labels, times) / times[0].sum(1) / times[1].sum(1)
     return auc(scores, labels), *_ends(drawn, level)
 
 
@@ -73,12 +74,17 @@ def auc_difference(scores, others, labels, groups=None, draws=2000, level=0.95, 
     interval resamples groups and, where there are several, the pairs of trainings too (few of them vary less
     than all would). Raises ValueError as `auc_interval`, and for other numbers of trainings.
     """
-    sides = [[_wins(*_binary(row, labels)) for row in np.atleast_2d(side)] for side in (scores, others)]
+    sides = [[_binary(row, labels)[0] for row in np.atleast_2d(side)] for side in (scores, others)]
     if len(sides[0]) != len(sides[1]):
         raise ValueError(f"others: {len(sides[1])} trainings are not allowed; scores have {len(sides[0])}")
-    labels, wins = _positive(labels), np.subtract(*sides)  # (seeds, positives, negatives)
-    drawn = [_drawn_auc(pair, labels, groups, draws, seed) for pair in wins]  # the same groups for every pair
-    return float(wins.mean()), *_over_trainings(np.array(drawn), level, seed)
+    labels = _positive(labels)
+    gained = lambda times: np.stack([_pairs_won(one, labels, times) - _pairs_won(other, labels, times)
+                                     for one, other in zip(*sides, strict=True)])  # the same draws for all
+    once = [np.ones((1, side.sum()), int) for side in (labels, ~labels)]  # every row as it is
+    value = gained(once).sum() / (len(sides[0]) * labels.sum() * (~labels).sum())
+    times = _times_drawn(labels, groups, draws, seed)
+    drawn = gained(times) / times[0].sum(1) / times[1].sum(1)
+    return float(value), *_over_trainings(drawn, level, seed)
 
 
 def _over_trainings(drawn, level, seed):
@@ -95,20 +101,32 @@ def _ends(drawn, level):
     return float(low), float(high)
 
 
-def _wins(scores, labels):
-    """(positives, negatives): 1 where a positive row scores above a negative one, 0.5 for a tie, else 0."""
-    positive, negative = scores[labels, None], scores[None, ~labels]
-    return (positive > negative) + 0.5 * (positive == negative)
+def _times_drawn(labels, groups, draws, seed):
+    """[(draws, positives), (draws, negatives)]: how often each row is drawn, by whole groups within a class.
 
-
-def _drawn_auc(wins, labels, groups, draws, seed):
-    """(draws,) mean of wins over pairs of rows, with whole groups resampled within each class."""
+    Raises ValueError for groups of another length or missing, and draws below 1.
+    """
     groups = np.arange(len(labels)) if groups is None else one_each("groups", groups, len(labels))
-    generator, weights = np.random.default_rng(seed), []
+    generator, times = np.random.default_rng(seed), []
     for side in (labels, ~labels):
         _, member = np.unique(groups[side], return_inverse=True)
-        weights.append(_bootstrap_counts(member.max() + 1, draws, generator)[:, member])
-    return np.einsum("bi,bi->b", weights[0] @ wins, weights[1]) / weights[0].sum(1) / weights[1].sum(1)
+        times.append(_bootstrap_counts(member.max() + 1, draws, generator)[:, member])
+    return times
+
+
+def _pairs_won(scores, labels, times):
+    """(draws,): in how many pairs of a draw the positive row scores above the negative; ties count half.
+
+    times: `_times_drawn`. Cumulative sums over the sorted negatives give the same halves as a comparison of
+    all pairs, exactly, with time and memory that grow like the rows, not like their square.
+    """
+    positive, order = scores[labels], np.argsort(scores[~labels])
+    below, up_to = (np.searchsorted(scores[~labels][order], positive, side) for side in ("left", "right"))
+    won = []
+    for block in row_blocks(len(labels), count=len(times[0])):
+        passed = np.pad(np.cumsum(times[1][block][:, order], axis=1), ((0, 0), (1, 0)))
+        won.append((times[0][block] * (passed[:, below] + passed[:, up_to])).sum(1) / 2)
+    return np.concatenate(won)
 
 
 def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0, classes=None):
@@ -143,8 +161,9 @@ def youden(scores, labels):
     scores, labels = _binary(scores, labels)
     values = np.unique(scores)
     cuts = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2])
-    above = scores >= cuts[:, None]
-    return float(cuts[np.argmax(above[:, labels].mean(1) - above[:, ~labels].mean(1))])
+    sides = np.sort(scores[labels]), np.sort(scores[~labels])
+    above = [(len(side) - np.searchsorted(side, cuts)) / len(side) for side in sides]  # share at t or above
+    return float(cuts[np.argmax(above[0] - above[1])])
 
 
 def _checked_maps(heatmaps, masks=None):
