@@ -138,17 +138,29 @@ def kernel_between(new, known, sigma, block=32, shape="gauss"):
     kernel_between(...) @ alpha, with alpha of `kernel_ridge`. Raises ValueError for unlike widths, and like
     `environment_kernel`.
     """
-    similarity, (features, others) = _checked_shape(shape), _checked_rows(new[0], known[0], sigma)
+    _, (features, others) = _checked_shape(shape), _checked_rows(new[0], known[0], sigma)
     (_, molecule, element), n = _checked_atoms(features, *new[1:]), new[3]
     (_, their_molecule, their_element), m = _checked_atoms(others, *known[1:]), known[3]
-    kernel = np.zeros((n, m))
+    new, known = (features, molecule, element, n), (others, their_molecule, their_element, m)
+    return unchecked_between(new, known, sigma, block, shape)
+
+
+def unchecked_between(new, known, sigma, block=32, shape="gauss"):
+    """Return (n, m): `kernel_between` of arrays that fit, for a model that has checked what it knows before.
+
+    With one new molecule, checking all known atoms again and turning them to float64 at once takes longer
+    than their kernel with it.
+    """
+    similarity, kernel = SHAPES[shape], np.zeros((new[3], known[3]))
+    (features, molecule, element, _), (others, their_molecule, their_element, _) = new, known
     for kind in np.intersect1d(element, their_element):
         rows, columns = np.flatnonzero(element == kind), np.flatnonzero(their_element == kind)
         rows, columns = (each[np.argsort(of[each], kind="stable")] for each, of in
                          ((rows, molecule), (columns, their_molecule)))
         present, starts = np.unique(their_molecule[columns], return_index=True)
+        theirs = others[columns].astype(float)
         for some in np.array_split(rows, max(1, len(rows) // (8 * block))):
-            squared = euclidean_distances(features[some], others[columns], squared=True)
+            squared = euclidean_distances(features[some].astype(float), theirs, squared=True)
             sums = np.add.reduceat(similarity(squared * (-0.5 / sigma**2)), starts, axis=1)
             np.add.at(kernel, (molecule[some][:, None], present), sums)
     return kernel

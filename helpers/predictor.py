@@ -181,7 +181,7 @@ class EnergyModel:
         new = short, around.molecule, around.element, n
         own = np.array([self._own(short[around.molecule == m], around.element[around.molecule == m])
                         for m in range(n)])
-        K = kernels.kernel_between(new, self.atoms, self.sigma, shape="matern")
+        K = kernels.unchecked_between(new, self.atoms, self.sigma, shape="matern")
         K += np.exp(-kernels.squared_distances(K, own, self.own) / self.reach)
         explained = (solve_triangular(self.lower, K.T, lower=True) ** 2).sum(0)
         sd = np.sqrt(np.maximum(own + 1 - explained, 0) + self.lam)

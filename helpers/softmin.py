@@ -25,10 +25,11 @@ def finite_numbers(X, smallest=-np.inf, name="X", allowed="an (n, d) array of nu
             array = X.to_numpy(dtype=float, na_value=np.nan)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: type {array.dtype} is not numeric; allowed is {allowed}")
-    wrong = np.argwhere(~(np.isfinite(array) & (array >= smallest)))
-    if len(wrong):
-        place, least = ", ".join(str(i) for i in wrong[0]), "" if smallest < 0 else f" of at least {smallest}"
-        raise ValueError(f"{name}: value {array[tuple(wrong[0])]} at [{place}]; allowed are finite "
+    right = np.isfinite(array) & (array >= smallest)
+    if not right.all():  # only then are places sought, which takes longer than all the rest
+        wrong = np.argwhere(~right)[0]
+        place, least = ", ".join(str(i) for i in wrong), "" if smallest < 0 else f" of at least {smallest}"
+        raise ValueError(f"{name}: value {array[tuple(wrong)]} at [{place}]; allowed are finite "
                          f"numbers{least}")
     return array.astype(float)
 

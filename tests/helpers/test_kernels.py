@@ -82,6 +82,8 @@ def test_new_molecules_have_the_kernel_that_they_have_in_one_set_with_the_known(
     known = around.features[old], around.molecule[old], around.element[old], 29
     for block in (1, 32):
         np.testing.assert_allclose(kernels.kernel_between(new, known, 1.7, block), both[29:, :29], rtol=1e-6)
+        np.testing.assert_array_equal(kernels.unchecked_between(new, known, 1.7, block),
+                                      kernels.kernel_between(new, known, 1.7, block))
     t = np.random.default_rng(0).normal(size=29)
     alpha = kernels.kernel_ridge(both[:29, :29], t, 0.5)
     theirs = KernelRidge(alpha=0.5, kernel="precomputed").fit(both[:29, :29], t).predict(both[29:, :29])
