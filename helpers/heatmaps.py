@@ -80,18 +80,28 @@ def _finite(name, values):
 
 
 def _prepared(network, images):
-    """Preprocessed finite images of a size that the heatmaps can have, (n, 3, h, w) or (3, h, w)."""
+    """(checked images as they are, function of some of them, whether they are several and not one).
+
+    The function gives preprocessed (b, 3, h, w), which as floats take four times the memory or more: of all
+    at once only where they have not three channels, so that a preprocessing names the whole shape.
+    Raises ValueError for NaN and for shapes that heatmaps cannot have.
+    """
     given = from_array(images)
     if not isinstance(given, torch.Tensor):
         raise ValueError(f"images: {type(given).__name__} is not allowed; give a tensor or an array of "
                          "numbers, such as load_images(paths)")
-    images = _finite("images", given) if given.is_floating_point() else preprocessing_of(network)(given)
-    if images.shape[-2:] != given.shape[-2:]:
-        raise ValueError(f"network: its preprocessing makes {tuple(images.shape[-2:])} pixels of "
+    if given.is_floating_point():
+        given, preprocess = _finite("images", given), lambda some: some
+    else:
+        preprocess = preprocessing_of(network)
+    first = preprocess(given[:1] if given.ndim == 4 and given.shape[1] == 3 else given)
+    if first.shape[-2:] != given.shape[-2:]:
+        raise ValueError(f"network: its preprocessing makes {tuple(first.shape[-2:])} pixels of "
                          f"{tuple(given.shape[-2:])}; cut images to the first size, which heatmaps have")
-    if images.ndim not in (3, 4) or images.shape[-3] != 3 or not images.numel():
-        raise ValueError(f"images: shape {tuple(images.shape)} is not allowed; give ([n,] 3, height, width)")
-    return images
+    shape = (len(given), *first.shape[1:]) if given.ndim == first.ndim == 4 else tuple(first.shape)
+    if len(shape) not in (3, 4) or shape[-3] != 3 or 0 in shape:
+        raise ValueError(f"images: shape {shape} is not allowed; give ([n,] 3, height, width)")
+    return given, lambda some: preprocess(some).reshape(-1, *shape[-3:]), len(shape) == 4
 
 
 def _explain(function, network, direction, images, batch, gradients=True):
@@ -107,12 +117,14 @@ def _explain(function, network, direction, images, batch, gradients=True):
             raise ValueError("network: weights made under torch.inference_mode() have no gradients; make the "
                              "network outside of it, or give copy.deepcopy(network)")
         weight, memory = first_weight(network), layout(network)
-        images, direction = _prepared(network, images), _finite("direction", direction).to(weight)
-        parts = images.reshape(-1, *images.shape[-3:]).to(weight).split(batch)
-        results = [function(network, direction, part.contiguous(memory_format=memory)).detach().cpu()
-                   for part in progress(parts, "heatmaps")]
+        images, prepare, several = _prepared(network, images)
+        direction = _finite("direction", direction).to(weight)
+        parts = images.split(batch) if images.ndim == 4 else [images]
+        batches = (prepare(part).to(weight).contiguous(memory_format=memory)
+                   for part in progress(parts, "heatmaps"))
+        results = [function(network, direction, x).detach().cpu() for x in batches]
     result = torch.cat(results)
-    return result if images.ndim == 4 else result[0]
+    return result if several else result[0]
 
 
 def scores(network, direction, images, batch=BATCH):
@@ -266,8 +278,8 @@ def relevance(network, direction, images, gamma=0.25, box=None, batch=BATCH, eps
 
 def _check_copy(network, clone, direction, images):
     """ValueError where the copy of a network with code of its own gives the first image other features."""
-    first = _prepared(network, images)
-    first = first.reshape(-1, *first.shape[-3:])[:1]
+    given, prepare, _ = _prepared(network, images)
+    first = prepare(given[:1] if given.ndim == 4 else given)[:1]
     features = lambda network, direction, x: single(network(x.clone()))[:1].flatten(1)
     expected, found = (_explain(features, each, direction, first, 1, gradients=False)
                        for each in (network, clone))

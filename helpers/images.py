@@ -189,7 +189,8 @@ def near_duplicates(images, groups=None, likeness=0.99):
     images = torch.as_tensor(images)
     if images.ndim != 4:
         raise ValueError(f"images: shape {tuple(images.shape)} is not allowed; give (n, 3, height, width)")
-    grey = F.interpolate(images.float().mean(1, keepdim=True), (16, 16), mode="area").flatten(1)
+    grey = torch.cat([F.interpolate(part.float().mean(1, keepdim=True), (16, 16), mode="area")
+                      for part in images.split(BATCH)]).flatten(1)  # all as floats take four times the memory
     mean = grey.mean(1, keepdim=True)
     grey = grey - mean
     size = grey.norm(dim=1, keepdim=True)

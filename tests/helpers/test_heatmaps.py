@@ -57,6 +57,23 @@ def test_a_batch_gives_what_single_images_give(case, name):
     torch.testing.assert_close(together[2], single, rtol=1e-9, atol=1e-12)
 
 
+def test_photographs_are_preprocessed_batch_by_batch_after_all_are_checked():
+    """So that their floats take the memory of one batch; NaN in the last is refused before any work."""
+    network, raw, sizes = small(), torch.randint(0, 256, (7, 3, SIDE, SIDE)).to(torch.uint8), []
+    direction = direction_for(network, networks.preprocess(raw).double())
+    expected = heatmaps.sensitivity(network, direction, networks.preprocess(raw), batch=3)
+    network.preprocess = lambda some: (sizes.append(len(some)), networks.preprocess(some))[1]
+    assert torch.equal(heatmaps.sensitivity(network, direction, raw, batch=3), expected)
+    assert sizes == [1, 3, 3, 1]  # the first tells the shape
+    with pytest.raises(ValueError, match=r"^images: shape \(7, 2, 40, 40\) is not allowed"):
+        heatmaps.sensitivity(network, direction, raw[:, :2])
+    floats = networks.preprocess(raw)
+    floats[6, 0, 0, 0] = torch.nan
+    network.register_forward_hook(lambda *_: pytest.fail("an image is computed before all are checked"))
+    with pytest.raises(ValueError, match="^images: NaN"):
+        heatmaps.sensitivity(network, direction, floats, batch=3)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_uint8_photographs_are_preprocessed(name):
     network = small(dtype=torch.float32)

@@ -108,6 +108,16 @@ def test_the_same_picture_twice_is_found_in_another_size_brightness_and_compress
         images.near_duplicates(raw, ["a", "b"])
 
 
+def test_the_same_pictures_are_found_in_batches_and_one_by_one():
+    """Against NumPy's correlation of means over squares; more pictures than are compared at once."""
+    small = np.random.default_rng(0).integers(0, 200, (21, 3, 16, 16), dtype=np.uint8)
+    small[[17, 20]] = small[[2, 9]] + 30
+    grey = small.mean(1).reshape(21, -1)
+    expected = np.argwhere(np.triu(np.corrcoef(grey) > 0.99, 1)).tolist()
+    large = small.repeat(3, axis=2).repeat(3, axis=3)
+    assert images.near_duplicates(large).tolist() == expected == [[2, 17], [9, 20]]
+
+
 def test_pictures_without_any_structure_are_the_same_where_their_grey_is():
     grey = torch.tensor([255, 255, 0, 20]).view(4, 1, 1, 1).expand(4, 3, 32, 32)
     other = torch.from_numpy(np.array(photograph().resize((32, 32)))).permute(2, 0, 1)
