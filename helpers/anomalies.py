@@ -57,10 +57,10 @@ def softmin_scores(X, gamma, squared=True, precision="float64", device="cpu", sc
 
     z is the squared Euclidean distance, or the plain one with squared=False; min z <= y <= mean z.
     gamma: stiffness, 1 / unit of z; small averages over all rows, large sees the nearest row only.
-    For many rows: precision="float32" (squared only) is several times faster, with an error of at most 1e-4,
-    or what float64 rounds: rows for which float32 cannot promise that are done in float64 (for gamma < 0.04
-    all are). device: "cpu", "cuda" or "auto", for float32. scheduler: address of a Dask scheduler whose
-    workers share the rows.
+    For many rows of few columns: precision="float32" (squared only) is several times faster, with an error of
+    at most 1e-4, or what float64 rounds: rows for which float32 cannot promise that are done in float64 (for
+    gamma < 0.04 all are). With 20 columns or more it may be slower than "float64". device: "cpu", "cuda" or
+    "auto", for float32. scheduler: address of a Dask scheduler whose workers share the rows.
     Raises ValueError for gamma <= 0 or not finite, fewer than 2 rows, NaN, or another precision or device.
     """
     X, gamma = data_matrix(X), positive("gamma", gamma)

@@ -100,7 +100,11 @@ def softmin_rows(X, rows, gamma, squared=True):
 
 
 def nearest_distances(X):
-    """Euclidean distance (n,) of each row to its nearest other row, by a k-d tree: no (n, n) matrix."""
+    """Euclidean distance (n,) of each row to its nearest other row, by a k-d tree: no (n, n) matrix.
+
+    With 20 columns or more the tree may be slower than all distances. From 10,000 rows on it takes a thread
+    for each core of the machine, whatever OMP_NUM_THREADS says.
+    """
     tree, nearest = cKDTree(X), np.empty(len(X))
     order = tree.indices  # neighbours one after the other, so that the cache still holds what they need
     nearest[order] = tree.query(X[order], k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]
