@@ -47,6 +47,11 @@ def executed_copy(path):
     return BUILD / path.relative_to(NOTEBOOKS)
 
 
+def failed_copy(path):
+    """Where the copy of a run that failed goes; the next run that passes removes it."""
+    return executed_copy(path).with_suffix(".failed.ipynb")
+
+
 def checked(path):
     """The notebook whose stored outputs belong to the data at hand: the source, or its copy in build/.
 

@@ -17,7 +17,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from course.notebooks import BUILD, ROOT, SOURCE, all_notebooks, executed_copy, find, unchecked
+from course.notebooks import BUILD, ROOT, SOURCE, all_notebooks, executed_copy, failed_copy, find, unchecked
 from course.run import summary
 
 DIGESTS = BUILD / "digests.json"
@@ -36,13 +36,18 @@ def digest(path, parameters):
 
 
 def stale(paths, parameters):
-    """{path: digest} of the notebooks that must run."""
+    """{path: digest} of the notebooks that must run.
+
+    A failed copy is of a run after the one that passed, so the summary would show it for ever.
+    """
     known = json.loads(DIGESTS.read_text(encoding="utf-8")) if DIGESTS.exists() else {}
     now = {path: digest(path, parameters) for path in paths}
     return {
         path: value
         for path, value in now.items()
-        if known.get(path.stem) != value or not executed_copy(path).exists()
+        if known.get(path.stem) != value
+        or not executed_copy(path).exists()
+        or failed_copy(path).exists()
     }
 
 

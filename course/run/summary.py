@@ -10,7 +10,7 @@ import json
 import re
 import sys
 
-from course.notebooks import BUILD, DECISIONS, ROOT, all_notebooks, executed_copy, unchecked
+from course.notebooks import BUILD, DECISIONS, ROOT, all_notebooks, executed_copy, failed_copy, unchecked
 
 COLUMNS = ["notebook", "status", "seconds", "budget_s", "peak_memory_mb", "device", "data", "message"]
 
@@ -19,7 +19,7 @@ def row(path):
     """One notebook's run as a dict of COLUMNS; a failed run counts only where it is the newer one."""
     target = executed_copy(path)
     budget = unchecked(path)["metadata"].get("budget", {})
-    runs = [file for file in (target, target.with_suffix(".failed.ipynb")) if file.exists()]
+    runs = [file for file in (target, failed_copy(path)) if file.exists()]
     record = {"status": "not executed", "message": ""}
     if runs:
         record = unchecked(max(runs, key=lambda file: file.stat().st_mtime))["metadata"]["run"]
