@@ -209,9 +209,8 @@ def run():
             failure = target.with_suffix(".failed.ipynb")
             failure.unlink(missing_ok=True)
             nbformat.write(notebook, failure if failed else target)
-    facts = (
-        f"{record['seconds']} s  {record['peak_memory_mb']} MB  {record['device']}  data: {record['data']}"
-    )
+    memory = record["peak_memory_mb"] or "unknown"
+    facts = f"{record['seconds']} s  {memory} MB  {record['device']}  data: {record['data']}"
     print(
         f"{name}  {record['status']}  {facts}" + (f"\n    {record['message']}" if failed else ""), flush=True
     )

@@ -29,11 +29,11 @@ def row(path):
             ("seconds", "seconds", "seconds"),
             ("memory", "peak_memory_mb", "memory_mb"),
         )
-        if record.get(used, 0) > budget.get(allowed, float("inf"))
+        if (record.get(used) or 0) > budget.get(allowed, float("inf"))  # Windows does not say the memory
     ]
     message = record["message"] or (f"over its budget: {', '.join(over)}" if over else "")
     return {
-        **{column: record.get(column, "") for column in COLUMNS},
+        **{column: "" if record.get(column) is None else record[column] for column in COLUMNS},
         "notebook": path.stem,
         "budget_s": budget.get("seconds", ""),
         "message": message,
