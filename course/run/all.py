@@ -84,10 +84,11 @@ def run(paths, parameters, jobs):
     todo = stale(paths, parameters)
     order = sorted(todo, key=lambda path: -budget(path))
     running, stopped = {}, threading.Event()
+    share = max(1, min(jobs, len(todo)))  # a single one gets all cores, whatever -j says
     BUILD.mkdir(exist_ok=True)
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(share) as pool:
         waiting = [
-            pool.submit(execute, path, todo[path], parameters, jobs, running, stopped) for path in order
+            pool.submit(execute, path, todo[path], parameters, share, running, stopped) for path in order
         ]
         try:
             for future in waiting:

@@ -42,3 +42,22 @@ def test_a_failed_run_is_run_again_when_its_cause_is_gone(course):
     came_out(notebooks.failed_copy(path), "failed", time=2000)  # with PROFILE=full, say
     assert summary.row(path)["status"] == "failed"
     assert list(executing.stale(course, [])) == [path]
+
+
+def test_a_run_whose_memory_nobody_measured_has_its_row(course):
+    came_out(notebooks.executed_copy(course[0]), "passed", time=2000, peak_memory_mb=None)  # on Windows
+    row = summary.row(course[0])
+    assert (row["status"], row["peak_memory_mb"], row["message"]) == ("passed", "", "")
+    assert "None" not in summary.markdown([row])
+
+
+@pytest.mark.parametrize(("changed", "jobs", "share"), [(1, 2, 1), (2, 2, 2), (2, 8, 2), (2, 1, 1)])
+def test_cores_are_shared_by_those_that_run_and_not_by_those_that_might(
+    course, monkeypatch, changed, jobs, share
+):
+    shares = []
+    monkeypatch.setattr(executing, "execute", lambda *given: shares.append(given[3]))
+    for path in course[:changed]:
+        notebooks.executed_copy(path).unlink()
+    executing.run(course, [], jobs)
+    assert shares == [share] * changed
