@@ -1,7 +1,12 @@
-"""Find the course's notebooks by number and keep what papermill adds out of them."""
+"""Find the course's notebooks by number, say on what results depend, keep papermill's additions out."""
 
+import functools
+import hashlib
 import json
+import os
+import platform
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -12,6 +17,35 @@ BUILD = ROOT / "build"
 SOURCE, DECISIONS = BUILD / "source", BUILD / "data.json"  # written by course.run.data
 LOADERS = {"load_wholesale": "wholesale", "load_qm7": "qm7", "load_leaves": "leaves",
            "load_network": "squeezenet1_1"}  # helper that a notebook calls, and the data set that it needs
+
+# those whose versions numbers and pictures follow
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "umap-learn", "matplotlib", "pandas",
+             "pillow")  # fmt: skip
+
+
+def versions():
+    """Python's version and those of LIBRARIES as they are installed, one text each."""
+    return [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in LIBRARIES)]
+
+
+@functools.cache
+def data_digest(folder=ROOT / "data"):
+    """A digest of the committed data files; what is in raw/ is held to the registry when it is loaded."""
+    found, digest = [], hashlib.sha256()
+    for place, inside, names in os.walk(folder):
+        inside[:] = [name for name in inside if name not in ("raw", "__pycache__")]
+        found += [os.path.join(place, name) for name in names if not name.endswith((".md", ".py"))]
+    for path in sorted(found):  # 1,800 files: as texts in a third of the time that Path takes
+        with open(path, "rb") as file:
+            digest.update(os.path.relpath(path, folder).encode() + hashlib.sha256(file.read()).digest())
+    return digest.hexdigest()
+
+
+def surroundings():
+    """Texts on which every result depends beside the notebook: helpers, data, Python and the libraries."""
+    files = [*sorted((ROOT / "helpers").glob("*.py")), ROOT / "requirements.lock"]
+    found = SOURCE.read_text(encoding="utf-8") if SOURCE.exists() else ""
+    return [*(path.read_text(encoding="utf-8") for path in files), data_digest(), found, *versions()]
 
 
 def all_notebooks(folder=NOTEBOOKS):

@@ -14,14 +14,13 @@ import os
 import re
 import subprocess
 import sys
-from importlib.metadata import version
 
 import nbformat
 
 from course.check.compare import PICTURE, agree, last_unit, rules_of, split_numbers
 from course.contract import tags
 from course.machine import counts
-from course.notebooks import BUILD, ROOT, all_notebooks, data_sets, find
+from course.notebooks import BUILD, ROOT, all_notebooks, data_sets, find, versions
 from helpers import sources
 
 KEPT = BUILD / "drift"
@@ -61,7 +60,6 @@ PLAYED = {
     "avx": {"NumPy": "X86_V2", "OpenBLAS": "Sandybridge", "PyTorch": "DEFAULT", "oneDNN": "AVX"},
     "sse": {"NumPy": "X86_V2", "OpenBLAS": "Nehalem", "PyTorch": "DEFAULT", "oneDNN": "SSE4.1"},
 }
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "umap-learn", "matplotlib", "pandas")
 PROBE = """
 import numpy, scipy.linalg, torch
 from threadpoolctl import threadpool_info
@@ -118,9 +116,8 @@ def fingerprint(path):
     """A short digest of what a notebook's result depends on: code, helpers, data and libraries."""
     cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     files = [*sorted((ROOT / "helpers").glob("*.py")), ROOT / "data/registry.toml", ROOT / "data/leaves.csv"]
-    versions = [f"{name} {version(name)}" for name in LIBRARIES]
     data = [f"{name} {sources.mode(name)}" for name in data_sets(path)]
-    depends = [*cells, *(file.read_text(encoding="utf-8") for file in files), *versions, *data]
+    depends = [*cells, *(file.read_text(encoding="utf-8") for file in files), *versions(), *data]
     return hashlib.sha256("\0".join(depends).encode()).hexdigest()[:12]
 
 

@@ -2,8 +2,8 @@
 
     python -m course.run.all [--jobs N] [NUMBER ...] [NAME=VALUE ...]
 
-What a result depends on (the notebook's code, helpers, the lock, the settings, which data were found) is kept
-as a digest in build/digests.json; a notebook with the same digest is not run again.
+What a result depends on (the notebook's cells, helpers, data, Python and library versions, the settings) is
+kept as a digest in build/digests.json; a notebook with the same digest is not run again.
 """
 
 import argparse
@@ -17,22 +17,31 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from course.notebooks import BUILD, ROOT, SOURCE, all_notebooks, executed_copy, failed_copy, find, unchecked
+from course.notebooks import (
+    BUILD,
+    ROOT,
+    all_notebooks,
+    executed_copy,
+    failed_copy,
+    find,
+    surroundings,
+    unchecked,
+)
 from course.run import summary
 
 DIGESTS = BUILD / "digests.json"
-MACHINERY = ("requirements.lock", "course/run/execute.py", "course/machine.py")
+MACHINERY = ("course/notebooks.py", "course/run/execute.py", "course/machine.py")
 LOCK = threading.Lock()
 
 
-def digest(path, parameters):
-    """A digest of everything that a notebook's result depends on."""
-    code = ["".join(cell["source"]) for cell in unchecked(path)["cells"]]
-    files = [*sorted((ROOT / "helpers").glob("*.py")), *(ROOT / name for name in MACHINERY)]
-    source = SOURCE.read_text(encoding="utf-8") if SOURCE.exists() else ""
-    settings = [*parameters, os.environ.get("DEVICE", ""), source]
-    parts = [*code, *(file.read_text(encoding="utf-8") for file in files), *settings]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+def digest(path, parameters, around):
+    """A digest of everything that a notebook's result depends on; around: one of what all have in common."""
+    cells = [
+        [cell["cell_type"], cell["metadata"].get("tags", []), "".join(cell["source"])]
+        for cell in unchecked(path)["cells"]
+    ]
+    depends = [cells, parameters, os.environ.get("DEVICE", ""), around]
+    return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
 
 def stale(paths, parameters):
@@ -41,7 +50,9 @@ def stale(paths, parameters):
     A failed copy is of a run after the one that passed, so the summary would show it for ever.
     """
     known = json.loads(DIGESTS.read_text(encoding="utf-8")) if DIGESTS.exists() else {}
-    now = {path: digest(path, parameters) for path in paths}
+    machinery = ((ROOT / name).read_text(encoding="utf-8") for name in MACHINERY)
+    around = hashlib.sha256("\0".join([*surroundings(), *machinery]).encode()).hexdigest()
+    now = {path: digest(path, parameters, around) for path in paths}
     return {
         path: value
         for path, value in now.items()

@@ -61,3 +61,55 @@ def test_cores_are_shared_by_those_that_run_and_not_by_those_that_might(
         notebooks.executed_copy(path).unlink()
     executing.run(course, [], jobs)
     assert shares == [share] * changed
+
+
+def rewritten(path, change):
+    """Change the notebook's only cell by a function."""
+    book = nbformat.read(path, 4)
+    change(book.cells[0])
+    nbformat.write(book, path)
+
+
+@pytest.mark.parametrize("change", [
+    lambda cell: cell.update(source="SIZE = 4"),
+    lambda cell: (cell.update(cell_type="markdown"), cell.pop("outputs"), cell.pop("execution_count")),
+    lambda cell: cell.metadata.update(tags=["parameters"]),
+])  # fmt: skip
+def test_a_notebook_runs_again_when_what_its_cells_do_has_changed(course, change):
+    rewritten(course[1], change)
+    assert list(executing.stale(course, [])) == [course[1]]
+
+
+def test_outputs_are_none_of_what_a_result_depends_on(course):
+    rewritten(course[1], lambda cell: cell.update(execution_count=7))
+    assert not executing.stale(course, [])
+
+
+@pytest.mark.parametrize("changed", ["a library", "the data", "the device", "the machinery"])
+def test_everything_runs_again_when_what_all_depend_on_has_changed(course, monkeypatch, changed):
+    if changed == "a library":
+        monkeypatch.setattr(notebooks, "version", lambda name: "99.0")
+    elif changed == "the data":
+        monkeypatch.setattr(notebooks, "data_digest", lambda: "another")
+    elif changed == "the device":
+        monkeypatch.setenv("DEVICE", "cuda")
+    else:
+        assert "course/notebooks.py" in executing.MACHINERY  # it says what of a run is kept
+        monkeypatch.setattr(executing, "MACHINERY", executing.MACHINERY[1:])
+    assert list(executing.stale(course, [])) == course
+
+
+def test_the_data_are_all_committed_files_by_their_content_and_none_in_raw(tmp_path):
+    def digest():
+        notebooks.data_digest.cache_clear()
+        return notebooks.data_digest(tmp_path)
+
+    for name in ("registry.toml", "README.md", "sample/leaves/1.png", "raw/leaves/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    seen = [digest()]
+    for name, counts in (("registry.toml", 1), ("sample/leaves/1.png", 1), ("README.md", 0),
+                         ("raw/leaves/1.png", 0), ("raw/new.csv", 0), ("sample/new.csv", 1)):  # fmt: skip
+        (tmp_path / name).write_text("after!")
+        seen.append(digest())
+        assert (seen[-1] != seen[-2]) == counts, name
