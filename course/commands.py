@@ -13,7 +13,10 @@ NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "600", "-p", 
 
 @dataclass(frozen=True)
 class Command:
-    """help: one line; parameters: names that it takes; steps(parameters, jobs): arguments of Python."""
+    """help: one line; parameters: names that it takes; steps(parameters, jobs): arguments of Python.
+
+    jobs: what -j says, None without it.
+    """
 
     help: str
     steps: Callable
@@ -42,22 +45,21 @@ DATA = module("course.run.data")
 
 def execute_all(parameters, jobs):
     given = [f"{key}={parameters[key]}" for key in ("NETWORK", "PROFILE") if parameters.get(key)]
-    return [DATA, module("course.run.all", "--jobs", jobs, *numbers(parameters), *given)]
+    return [DATA, module("course.run.all", *option("--jobs", jobs), *numbers(parameters), *given)]
 
 
 def tests(parameters, jobs):
-    return [DATA, module("course.check.run", "--jobs", jobs, "--tests", "--notebooks", *numbers(parameters))]
+    chosen = [*option("--jobs", jobs), "--tests", "--notebooks", *numbers(parameters)]
+    return [DATA, module("course.check.run", *chosen)]
 
 
 def unit(parameters, jobs):
-    return [module("course.check.run", "--jobs", jobs, "--tests")]
+    return [module("course.check.run", *option("--jobs", jobs), "--tests")]
 
 
 def check(parameters, jobs):
-    return [
-        DATA,
-        module("course.check.run", "--jobs", jobs, "--verbose", "--notebooks", *numbers(parameters)),
-    ]
+    chosen = [*option("--jobs", jobs), "--verbose", "--notebooks", *numbers(parameters)]
+    return [DATA, module("course.check.run", *chosen)]
 
 
 def refresh(parameters, jobs):
@@ -85,7 +87,7 @@ def grade(parameters, jobs):
     chosen = [
         *option("--reports", parameters.get("REPORTS")),
         *(["--notebooks", *numbers(parameters)] if numbers(parameters) else []),
-        *option("--jobs", parameters.get("JOBS") or jobs),
+        *option("--jobs", parameters.get("JOBS") or jobs or 1),
         *(["--exercises", *parameters["EXERCISES"].split()] if parameters.get("EXERCISES") else []),
         *(["--anonymous"] if parameters.get("ANONYMOUS") else []),
     ]
@@ -99,7 +101,7 @@ def grade_mine(parameters, jobs):
 
 
 def term(parameters, jobs):
-    return [DATA, module("course.grade.term", "--jobs", parameters.get("JOBS") or jobs)]
+    return [DATA, module("course.grade.term", "--jobs", parameters.get("JOBS") or jobs or 1)]
 
 
 def drift(parameters, jobs):

@@ -33,7 +33,7 @@ def notebooks(numbers, jobs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=int, help="so many at once; without it tests take every core")
     parser.add_argument("--tests", action="store_true", help="the project's tests")
     parser.add_argument(
         "--notebooks", nargs="*", default=None, metavar="NUMBER", help="nbval on these, or on all"
@@ -42,12 +42,12 @@ def main():
     arguments = parser.parse_args()
     command, several = [sys.executable, "-m", "pytest", "-v" if arguments.verbose else "-q"], arguments.tests
     if several:
-        workers = max(arguments.jobs, machine.cores())
+        workers = arguments.jobs or machine.cores()
         command += ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     threads = machine.within(machine.idle())
     environment = {**machine.EVERYWHERE, **threads, **os.environ, "COURSE_CHECKED": str(CHECKED)}
     if arguments.notebooks is not None:
-        paths = notebooks(arguments.notebooks, arguments.jobs)
+        paths = notebooks(arguments.notebooks, arguments.jobs or 1)
         command += [*NBVAL, *(str(path.relative_to(ROOT)) for path in paths)]
         if several and not arguments.notebooks:
             recorded = recorded_runs([path for path in paths if path.is_relative_to(NOTEBOOKS)])
