@@ -26,9 +26,10 @@ from course import machine
 AT_ONCE = int(os.environ.get("COURSE_SHARE") or 1)
 SHARE = machine.idle() if AT_ONCE == 1 else max(1, machine.cores() // AT_ONCE)
 ASKED = os.environ.get("THREADS") or os.environ.get("OMP_NUM_THREADS") or ""  # OpenMP knows "4,2" as well
-THREADS = int(ASKED.partition(",")[0]) if ASKED.partition(",")[0].isdigit() else SHARE
+THREADS = max(1, int(ASKED.partition(",")[0])) if ASKED.partition(",")[0].isdigit() else SHARE
 for variable, value in {**machine.EVERYWHERE, **machine.counts(THREADS)}.items():
-    os.environ[variable] = os.environ.get(variable) or value
+    said = os.environ.get(variable, "")
+    os.environ[variable] = value if said in ("", "0") else said  # no threads at all: numba ends with an error
 
 FALLEN_BACK = "SAMPLE, not the real data"  # what helpers.files warns with
 

@@ -7,6 +7,8 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from course import machine
+
 ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = {
     "DATA": ("auto", "real", "sample"),
@@ -20,10 +22,8 @@ ALLOWED = {
 }
 DECISIONS = re.compile(r"\w+=(?:auto|real|sample)(?:,\w+=(?:auto|real|sample))*")
 FILES = ("SUBMISSIONS", "FILE", "PATH", "ROSTER", "A", "B")
-COUNT = (r"[1-9]\d{0,3}", "must be a whole number from 1 on")
+MOST = max(16, 4 * machine.cores())  # threads or things at once: beyond, a machine only waits for itself
 FORMS = {  # what a value must look like, and that in words
-    "JOBS": COUNT,
-    "THREADS": COUNT,
     "SEED": (r"\d{1,9}", "must be a whole number from 0 on"),
     "SHARE": (r"\d{1,4}/[1-9]\d{0,3}", "must be K/N, for example 0/7"),
     "LATE_PERCENT": (r"\d{1,2}(\.\d+)?|100", "must be a number from 0 to 100"),
@@ -81,7 +81,8 @@ def parse(arguments, commands):
     for key in ("DATA", "DEVICE", "THREADS"):  # as environment variables too
         if key in command.parameters and os.environ.get(key):
             given.setdefault(key, os.environ[key])
-    check(name, command, given)
+    outside = {"THREADS": os.environ["THREADS"]} if os.environ.get("THREADS") else {}
+    check(name, command, {**outside, **given})  # THREADS counts for every command, not only where it is named
     return command, given, jobs_of(jobs)
 
 
@@ -104,6 +105,8 @@ def check(name, command, given):
     for key, (form, words) in FORMS.items():
         if key in given and not re.fullmatch(form, given[key]):
             raise Refused(f"{key}={given[key]}: {words}")
+    for key in ("JOBS", "THREADS"):
+        count(f"{key}=", given.get(key, "1"))
     for key in FILES:
         if key in given and not Path(given[key]).exists():
             raise Refused(f"{key}={given[key]}: there is no such file or folder")
@@ -138,13 +141,18 @@ def example(key):
 
 
 def jobs_of(given):
-    """How many things at once: -j N, else what `make -jN` says, else one."""
+    """How many things at once: -j N, else what `make -jN` says, else None."""
     if given is None:
         said = re.search(r"(?:^|\s)-j\s*(\d+)", os.environ.get("MAKEFLAGS", ""))
-        return int(said[1]) if said else 1
-    if not re.fullmatch(r"[1-9]\d{0,2}", given):
-        raise Refused(f"-j {given}: must be a whole number from 1 on")
-    return int(given)
+        given = said[1] if said else None
+    return None if given is None else count("-j ", given)
+
+
+def count(name, text):
+    """The number of a text that says how many; Refused where there is none, or too many for this machine."""
+    if not re.fullmatch(r"[1-9]\d{0,8}", text) or int(text) > MOST:
+        raise Refused(f"{name}{text}: must be a whole number from 1 to {MOST}")
+    return int(text)
 
 
 def check_checkout(root, writes=True):
