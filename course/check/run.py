@@ -26,8 +26,8 @@ def notebooks(numbers, jobs):
     """The paths to check: in notebooks/, or for a notebook whose data are the sample its executed copy."""
     wanted = [find(number) for number in numbers] or all_notebooks()
     copies = [path for path in wanted if checked(path) != path]
-    if copies:
-        executing.run(copies, [], jobs)
+    if copies and executing.run(copies, [], jobs):
+        sys.exit(130)  # stopped by a signal
     return [checked(path) for path in wanted if checked(path).exists()]
 
 

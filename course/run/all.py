@@ -97,7 +97,7 @@ def run(paths, parameters, jobs):
     running, stopped = {}, threading.Event()
     share = max(1, min(jobs, len(todo)))  # a single one gets all cores, whatever -j says
     BUILD.mkdir(exist_ok=True)
-    with ThreadPoolExecutor(share) as pool:
+    with ended_like_ctrl_c(), ThreadPoolExecutor(share) as pool:
         waiting = [
             pool.submit(execute, path, todo[path], parameters, share, running, stopped) for path in order
         ]
@@ -109,6 +109,24 @@ def run(paths, parameters, jobs):
             for process in list(running.values()):
                 stop(process)
     return stopped.is_set()
+
+
+@contextlib.contextmanager
+def ended_like_ctrl_c():
+    """SIGTERM and a terminal that closes raise KeyboardInterrupt, for runs (own sessions) hear neither.
+
+    Whoever ignores a signal, as nohup does, goes on ignoring it.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    heard = [number for number in numbers if before[number] is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
 
 
 def stop(process):
@@ -132,7 +150,6 @@ def main():
     arguments = parser.parse_args()
     parameters = sorted(text for text in arguments.given if "=" in text)
     paths = [find(text) for text in arguments.given if "=" not in text] or all_notebooks()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if run(paths, parameters, arguments.jobs):
         sys.exit(130)
     summary.main(paths)

@@ -1,8 +1,13 @@
 """What `make all` runs again, with how many threads, and how its runs end."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import nbformat
+import psutil
 import pytest
 
 from course import notebooks
@@ -113,3 +118,51 @@ def test_the_data_are_all_committed_files_by_their_content_and_none_in_raw(tmp_p
         (tmp_path / name).write_text("after!")
         seen.append(digest())
         assert (seen[-1] != seen[-2]) == counts, name
+
+
+STARTED = """
+import pathlib, sys
+from course import notebooks
+from course.run import all as executing
+path = pathlib.Path(sys.argv[1])
+executing.stale = lambda paths, parameters: {path: ""}
+executing.executed_copy = lambda path: path.with_suffix(".out.ipynb")
+executing.ROOT = path.parent
+executing.run([path], [], 1)
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
+@pytest.mark.parametrize(("ignored", "ends"), [(False, True), (True, False)])
+def test_a_terminal_that_closes_ends_the_runs_unless_they_are_to_go_on(tmp_path, ignored, ends):
+    """Runs have sessions of their own: the signal reaches who started them alone."""
+    path, pid = tmp_path / "11_a.ipynb", tmp_path / "pid"
+    cell = f"import os, time\nwith open({str(pid)!r}, 'w') as f: f.write(str(os.getpid()))\ntime.sleep(60)"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)]), path)
+    surroundings = {**os.environ, "PYTHONPATH": str(notebooks.ROOT)}
+    heard = signal.SIG_IGN if ignored else signal.SIG_DFL  # nohup has it ignored
+    with subprocess.Popen([sys.executable, "-c", STARTED, path], env=surroundings, start_new_session=True,
+                          stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+                          preexec_fn=lambda: signal.signal(signal.SIGHUP, heard)) as process:  # fmt: skip
+        until(lambda: pid.exists() and pid.read_text())
+        kernel = psutil.Process(int(pid.read_text()))
+        process.send_signal(signal.SIGHUP)
+        if ends:
+            said, _ = process.communicate(timeout=60)
+            assert said.endswith("ended\n")
+            kernel.wait(20)
+        else:
+            time.sleep(2)
+            assert kernel.is_running()
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+            kernel.wait(20)
+
+
+def until(done, seconds=60):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.1)
