@@ -69,7 +69,7 @@ def main(arguments):
     except (Refused, environment.NotPossible) as error:
         print(error, file=sys.stderr)
         return 2
-    surroundings = variables(parameters)
+    surroundings = {**(machine.within() if command.computes else {}), **variables(parameters)}
     for step in command.steps(parameters, jobs):
         code = run([str(environment.interpreter()), *step], surroundings, command.prints)
         if code:

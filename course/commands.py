@@ -25,6 +25,7 @@ class Command:
     environment: bool = True
     windows: bool = True  # False: it starts processes in a way that Windows has not
     writes: bool = True  # False: it works in a folder that is read-only
+    computes: bool = False  # True: in its own process, which sees more cores than a container may use
     prints: bool = False  # True: it prints a table or a list, of which somebody may read the first line alone
 
 
@@ -166,7 +167,8 @@ COMMANDS = {
     "drift": Command("how far the numbers move between processors (slow)", drift, ("NB", "SHARE", "DATA")),
     "compare": Command("two executed builds side by side, as a page", compare, ("A", "B"), ("A", "B")),
     "mutate": Command("how tight the net is: changes that the comparison notices", mutate, ("SHOW",)),
-    "bench": Command("speed beside other libraries, as ratios in one run", bench, ("BENCH",), prints=True),
+    "bench": Command("speed beside other libraries, as ratios in one run", bench, ("BENCH",), computes=True,
+                     prints=True),
     "doctor": Command("what this machine has, and what to do about each problem",
                       lambda parameters, jobs: [["course/run/doctor.py"]], environment=False,
                       writes=False, prints=True),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 CONTROL = Path("/sys/fs/cgroup")  # where Linux says what a container may use
 LOAD = Path("/proc/loadavg")  # its fourth word: how many run now, of how many there are
+NO_LIMIT = 2**60  # bytes: cgroups 1 write a number as large as this where there is none
 COUNTS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -58,6 +59,22 @@ def quota():
             time, period = " ".join((CONTROL / name).read_text(encoding="ascii") for name in names).split()
             if int(time) > 0:
                 return math.ceil(int(time) / int(period))
+    return None
+
+
+def memory():
+    """(bytes that a container may hold, those of them that are free), or None where it has no limit.
+
+    It sees the memory of the whole machine, and who takes more than the limit is killed.
+    """
+    old = [f"memory/memory.{name}" for name in ("limit_in_bytes", "usage_in_bytes", "stat")]
+    for names in (["memory.max", "memory.current", "memory.stat"], old):  # cgroups 2 and 1
+        with contextlib.suppress(OSError, ValueError):  # "max" and no such file: no limit
+            most, used, said = ((CONTROL / name).read_text(encoding="ascii") for name in names)
+            facts = dict(line.split() for line in said.splitlines())
+            files = facts.get("total_inactive_file") or facts.get("inactive_file") or 0  # they give way
+            if int(most) < NO_LIMIT:
+                return int(most), max(0, int(most) - int(used) + int(files))
     return None
 
 

@@ -203,8 +203,9 @@ def results_of(tasks, jobs, scheduler=None):
 
 
 def fitted(jobs, limits):
-    """(jobs, limits) of which all together fit into the memory of this machine; says so where it matters."""
-    free = psutil.virtual_memory().available / 2**20
+    """(jobs, limits) that fit into the free memory together, a container's too; says so where it matters."""
+    free = psutil.virtual_memory().available
+    free = min(free, (machine.memory() or (free, free))[1]) / 2**20
     fit = max(1, min(jobs, int(free // LEAST)))
     if fit < jobs:
         print(f"JOBS={jobs}: the free memory, {free:.0f} MB, is enough for {fit} at once", flush=True)

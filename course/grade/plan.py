@@ -179,7 +179,7 @@ def kept_anyway(statement, lean, ready):
 def crowding():
     """How many times longer things take here now than alone: so much longer may a hand-in take, too."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 1
-    return min(20.0, max(1.0, load / (os.cpu_count() or 1)))
+    return min(20.0, max(1.0, load / machine.cores()))
 
 
 def visible_paths():

@@ -27,7 +27,7 @@ import types
 import numpy as np
 import psutil
 
-from course import contract
+from course import contract, machine
 from course.grade import lesson, sandbox
 from course.grade.codec import describe, encode
 from course.grade.wire import receive, send
@@ -119,10 +119,10 @@ def overdue(passed, computed, seconds, patience):
     """Whether processes take too long: who computes on a busy machine may take `patience` times the seconds.
 
     passed: seconds since the beginning; computed: of all processes together. Who waits (for the check's work
-    or for nothing) may not take so much longer, and who computes on all processors no more than alone.
+    or for nothing) may not take so much longer, and who computes on all cores no more than alone.
     """
     waited = passed - patience * computed
-    most = seconds * (os.cpu_count() or 1)
+    most = seconds * machine.cores()
     return passed > seconds * patience + 1 or waited > seconds * (1 + patience / 4) + 1 or computed > most + 1
 
 

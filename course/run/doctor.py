@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from course.machine import cores
+from course.machine import cores, memory
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -26,11 +26,12 @@ NOTES = {
 
 
 def memory_gb():
-    """Physical memory in GB, or None where the system does not say."""
+    """The machine's memory in GB, or what a container has of it; None where the system does not say."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+    return min(physical, (memory() or (physical, physical))[0]) / 2**30
 
 
 def machine():
@@ -43,11 +44,11 @@ def machine():
         cores(),
         "" if cores() > 1 else "expect twice the stated seconds on one core",
     )
-    memory = memory_gb()
-    small = memory is not None and memory < 6
+    size = memory_gb()
+    small = size is not None and size < 6
     yield (
         "memory",
-        f"{memory:.0f} GB" if memory else "unknown",
+        f"{size:.0f} GB" if size else "unknown",
         "run one notebook at a time (no -j)" if small else "",
     )
     free = shutil.disk_usage(ROOT).free / 2**30

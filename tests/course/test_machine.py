@@ -2,9 +2,11 @@
 
 import pytest
 
+from course import __main__ as front_door
 from course import machine
 from course.__main__ import variables
-from course.grade import plan
+from course.grade import plan, student
+from course.run import doctor
 
 
 def test_how_libraries_use_the_machine_is_the_same_in_all_that_is_started(monkeypatch):
@@ -41,6 +43,55 @@ def test_what_a_container_may_use_counts_and_not_what_the_machine_has(files, quo
     assert machine.within() == (machine.counts(quota) if quota else {})
     monkeypatch.setattr(machine, "allowed", lambda: 1)  # as a job of a cluster is given one core of them
     assert (machine.cores(), machine.within()) == (1, {})
+
+
+@pytest.mark.parametrize(("files", "memory"), [
+    ({"memory.max": "4000\n", "memory.current": "3000\n", "memory.stat": "anon 5\ninactive_file 500\n"},
+     (4000, 1500)),
+    ({"memory.max": "4000\n", "memory.current": "4100\n", "memory.stat": "anon 5\n"}, (4000, 0)),
+    ({"memory.max": "max\n", "memory.current": "3000\n", "memory.stat": "anon 5\n"}, None),
+    ({"memory/memory.limit_in_bytes": "4000\n", "memory/memory.usage_in_bytes": "3000\n",
+      "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 500\n"}, (4000, 1500)),
+    ({"memory/memory.limit_in_bytes": "9223372036854771712\n", "memory/memory.usage_in_bytes": "3000\n",
+      "memory/memory.stat": "cache 1\n"}, None),
+    ({}, None),
+])  # fmt: skip
+def test_what_a_container_may_hold_counts_and_not_what_the_machine_has(files, memory, tmp_path, monkeypatch):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(machine, "CONTROL", tmp_path)
+    assert machine.memory() == memory
+
+
+def test_the_doctor_says_the_memory_of_the_container(monkeypatch):
+    monkeypatch.setattr(doctor, "memory", lambda: None)
+    whole = doctor.memory_gb()
+    monkeypatch.setattr(doctor, "memory", lambda: (2**30, 2**29))
+    assert doctor.memory_gb() == 1 < whole
+
+
+def test_on_a_container_s_few_cores_things_take_longer_than_on_all_of_the_machine(monkeypatch):
+    monkeypatch.setattr(plan.os, "getloadavg", lambda: (8.0, 8.0, 8.0))
+    monkeypatch.setattr(plan.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    assert plan.crowding() == 4
+    assert student.overdue(8, 25, seconds=10, patience=1)  # two cores compute 20 seconds in ten
+
+
+@pytest.mark.parametrize(("given", "threads"), [({}, "2"), ({"OMP_NUM_THREADS": "5"}, "5")])
+def test_benchmarks_start_no_more_threads_than_the_container_has_cores(given, threads, monkeypatch):
+    started = []
+    for name in (*machine.COUNTS, "THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(machine, "allowed", lambda: 64)
+    monkeypatch.setattr(machine, "quota", lambda: 2)
+    monkeypatch.setattr(front_door.environment, "ensure", lambda *_, **__: None)
+    monkeypatch.setattr(front_door, "run", lambda command, surroundings, prints: started.append(surroundings))
+    assert front_door.main(["bench", "BENCH=busy"]) == 0
+    assert started[0]["OMP_NUM_THREADS"] == threads
 
 
 @pytest.mark.parametrize(("load", "cores", "idle"), [

@@ -125,9 +125,13 @@ def test_of_the_files_of_a_class_one_at_a_time_is_in_memory(tmp_path):
 @pytest.mark.parametrize(
     ("free", "jobs", "fit", "memory"), [(64_000, 8, 8, 6000), (16_000, 8, 4, 3000), (2_000, 8, 1, 2500)]
 )
-def test_all_jobs_together_fit_the_free_memory(monkeypatch, capsys, free, jobs, fit, memory):
-    """free: MB. Each job has at least 3,500 MB, of which 1,000 are the checker's, and asks for 6,000."""
-    now = SimpleNamespace(available=free * 2**20)
+@pytest.mark.parametrize("container", [False, True])
+def test_all_jobs_together_fit_the_free_memory(monkeypatch, capsys, free, jobs, fit, memory, container):
+    """free: MB, of the machine or of a container on a larger one.
+
+    Each job has at least 3,500 MB, of which 1,000 are the checker's, and asks for 6,000."""
+    now = SimpleNamespace(available=2**40 if container else free * 2**20)
+    monkeypatch.setattr(batch.machine, "memory", lambda: (2**40, free * 2**20) if container else None)
     monkeypatch.setattr(batch.psutil, "virtual_memory", lambda: now)
     found, limits = batch.fitted(jobs, {"12": {"run_memory": 6000}, "22": {"run_memory": 100}})
     assert (found, limits["12"]["run_memory"], limits["22"]["run_memory"]) == (fit, memory, 100)
