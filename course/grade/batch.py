@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from course import contract, machine
 from course.grade import collect, due, exchange, gradebook, plan, reading, report, sandbox, submission
-from course.notebooks import BUILD, ROOT, all_checked, lessons
+from course.notebooks import BUILD, ROOT, all_checked, lessons, surroundings
 
 REPORTS, TRIALS = BUILD / "reports", BUILD / "trials"
 LEAST = 3_500  # MB for one submission at a time: both sides and what they compute
@@ -71,9 +71,9 @@ def assign(student, known):
 
 
 def state_of(content):
-    """A digest of a reference and of the code that its checks and the grader use."""
-    sources = [*sorted((ROOT / "helpers").glob("*.py")), *sorted((ROOT / "course").rglob("*.py"))]
-    return hashlib.sha256(content + b"".join(path.read_bytes() for path in sources)).hexdigest()
+    """A digest of a reference and of all that a trial depends on: code, data, Python and libraries here."""
+    code = b"".join(path.read_bytes() for path in sorted((ROOT / "course").rglob("*.py")))
+    return hashlib.sha256(content + code + "\0".join(surroundings()).encode()).hexdigest()
 
 
 def remembered(name, state=None):

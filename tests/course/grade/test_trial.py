@@ -5,7 +5,7 @@ import json
 import nbformat
 import pytest
 
-from course import contract
+from course import contract, notebooks
 from course.grade import batch, submission
 from tests.course.grade.attacks import HOSTILE, OVERWRITE
 from tests.course.grade.exam import LIMITS, RIGHT, answered, by_id, points, reference
@@ -38,6 +38,14 @@ def test_the_trial_takes_the_whole_notebook_where_the_slice_is_not_enough(tmp_pa
     assert limits["seconds"] == 10
     assert batch.remembered("98_exam") == limits
     assert batch.remembered("98_exam", "another state") is None
+
+
+@pytest.mark.parametrize(("name", "other"), [("version", lambda name: "99.0"), ("data_digest", lambda: "x")])
+def test_a_trial_is_made_again_after_an_upgrade_or_with_other_data(name, other, monkeypatch):
+    before = batch.state_of(b"reference")
+    assert batch.state_of(b"reference") == before
+    monkeypatch.setattr(notebooks, name, other)
+    assert batch.state_of(b"reference") != before
 
 
 def test_a_reference_that_fails_here_is_not_graded_by(tmp_path, monkeypatch):
