@@ -149,6 +149,8 @@ def announce(torch, folder):
     if sys.platform == "darwin" and platform.machine() != "arm64":  # requirements.lock holds nothing for it
         raise NotPossible("PYTHON: this one is for Intel Macs, for which PyTorch has no builds any more; on "
                           "Apple silicon install an arm64 Python")  # fmt: skip
+    if sys.platform in ("win32", "darwin"):  # their index gives the CPU build anyway
+        torch = "cpu"
     fetched, taken = SIZES[torch]
     free = shutil.disk_usage(folder.parent).free / 2**30
     hint = "" if torch else "; without a GPU, TORCH=cpu takes a third of that"

@@ -1,12 +1,15 @@
 """Threads and how they wait: the same in all that the course starts."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from course import __main__ as front_door
 from course import machine
 from course.__main__ import variables
 from course.grade import plan, student
-from course.run import doctor
+from course.run import doctor, environment
 
 
 def test_how_libraries_use_the_machine_is_the_same_in_all_that_is_started(monkeypatch):
@@ -69,6 +72,37 @@ def test_the_doctor_says_the_memory_of_the_container(monkeypatch):
     whole = doctor.memory_gb()
     monkeypatch.setattr(doctor, "memory", lambda: (2**30, 2**29))
     assert doctor.memory_gb() == 1 < whole
+
+
+@pytest.mark.parametrize(("there", "system", "free", "advice"), [
+    (False, "linux", 5, "the environment needs some 7 GB: free some space"),
+    (False, "win32", 5, ""),
+    (False, "darwin", 2, "the environment needs some 2 GB: free some space"),
+    (True, "linux", 5, ""),
+])  # fmt: skip
+def test_the_doctor_asks_for_the_disk_that_is_still_to_be_filled(
+    there, system, free, advice, tmp_path, monkeypatch
+):
+    if there:
+        (tmp_path / ".venv").mkdir()
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=free * 2**30))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setattr(sys, "platform", system)
+    said = {what: (finding, then) for what, finding, then in doctor.machine()}
+    assert said["free disk"] == (f"{free} GB", advice)
+
+
+@pytest.mark.parametrize(("system", "said"), [("win32", "fetches up to 0.6 GB, takes 2.0"),
+                                              ("darwin", "fetches up to 0.6 GB, takes 2.0")])  # fmt: skip
+def test_where_the_index_gives_the_cpu_build_its_size_is_said(system, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(environment.sys, "platform", system)
+    monkeypatch.setattr(environment.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(environment.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 * 2**30))
+    environment.announce("", tmp_path / ".venv")
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert "TORCH=cpu" not in printed
 
 
 def test_on_a_container_s_few_cores_things_take_longer_than_on_all_of_the_machine(monkeypatch):
