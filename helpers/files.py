@@ -3,7 +3,8 @@
 Which bytes are the right ones is said by data/registry.toml and data/leaves.csv; size and sha256 are checked
 whenever a file is asked for. Environment: COURSE_MIRROR = mirror folder, relative to the repository
 (../shared/data); COURSE_DATA = cache folder (data/raw, or the user's cache directory where `helpers` is
-installed without the repository). DATA is read by helpers.sources.
+installed without the repository); COURSE_FEATURES = folder for computed features (features in the cache
+folder). DATA is read by helpers.sources.
 """
 
 import contextlib
@@ -50,6 +51,21 @@ def cache_folder():
     """Folder that downloads go to: COURSE_DATA, else data/raw, else the user's cache directory."""
     default = ROOT / "data" / "raw" if CHECKOUT else pooch.os_cache("open-the-black-box")
     return Path(os.environ.get("COURSE_DATA") or default).expanduser().absolute()
+
+
+def features_folder():
+    """Folder that computed features are kept in: COURSE_FEATURES, else features in the cache folder."""
+    given = os.environ.get("COURSE_FEATURES")
+    return Path(given).expanduser().absolute() if given else cache_folder() / "features"
+
+
+def keep_newest(folder, pattern, most):
+    """Delete the files of a folder used longest ago, until the others have at most so many bytes."""
+    total = 0
+    for file in sorted(folder.glob(pattern), key=os.path.getmtime, reverse=True):
+        total += file.stat().st_size
+        if total > most:
+            file.unlink(missing_ok=True)
 
 
 def mirror_folder():

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 
 import numpy as np
+import PIL
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -28,7 +29,7 @@ from helpers.runtime import progress, whole_number
 
 NETWORKS = ("squeezenet1_1", "vgg16")
 MEAN = (0.48235, 0.45882, 0.40784)  # RGB in 0..1; the standard deviation is 1/255 in every channel
-CACHED_FILES = 12
+CACHED_BYTES = 2 * 10**9  # the features of 5,000 photographs are 1.7 GB, all of the course's 1 GB
 STANDARD = (nn.Sequential, nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d,
             nn.Flatten, nn.Dropout)  # their print and weights say all that they compute
 FAMILIES = tuple(f"torchvision.models.{name}" for name in ("alexnet", "resnet", "squeezenet", "vgg"))
@@ -240,9 +241,10 @@ def features(network, images, batch=BATCH, cache=True, layer=None):
 
     images: paths of photographs (decoded while the network computes), uint8 (n, 3, h, w), or float images
     that are preprocessed already. layer: a name of network.named_modules(), None for what the network gives.
-    cache: keep the result in the data cache under a key made of the images' contents, the weights and the
-    code version, so that no notebook computes it twice; only for networks (`standard`) and preprocessing of
-    `load_network`, since a key does not tell code of one's own. The network is left as it was, its mode too.
+    cache: keep the result in the data cache (the 2 GB used last), so that no notebook computes it twice,
+    under a key of the images' contents, the weights, and the versions of code, torch and Pillow; for networks
+    (`standard`) and preprocessing of `load_network` alone, since a key does not tell code of one's own.
+    The network is left as it was, its mode too.
     Raises ValueError for no images, an unknown layer or preprocessing, and as `read_image` does.
     """
     whole_number("batch", batch)
@@ -254,7 +256,7 @@ def features(network, images, batch=BATCH, cache=True, layer=None):
     module = network if layer is None else named_layer(network, layer)
     cache = cache and standard(network) and _known(_preprocessing(network, images))
     if cache:
-        file = files.cache_folder() / "features" / f"{_cache_key(network, images, layer)}.npy"
+        file = files.features_folder() / f"{_cache_key(network, images, layer)}.npy"
         try:
             result = np.load(file)
             os.utime(file)
@@ -266,7 +268,7 @@ def features(network, images, batch=BATCH, cache=True, layer=None):
     batches = images.split(batch) if isinstance(images, torch.Tensor) else image_batches(images, batch)
     watched = progress(batches, "features", total=-(-len(images) // batch))
     result = np.concatenate(list(_activations(network, watched, module, layer)))
-    if cache:
+    if cache and result.nbytes <= CACHED_BYTES:
         _write_cache(file, result)
     return result
 
@@ -298,8 +300,8 @@ def _known(own):
 def _cache_key(network, images, layer):
     """Content hash of images, weights, layers and preprocessing: equal keys mean equal features."""
     own = _preprocessing(network, images)
-    how = "" if own in ("", preprocess) else getattr(own, "keywords", own)
-    digest = hashlib.sha256(f"{VERSION} {SIZE} {network}{layer or ''}{how}".encode())
+    how = layer, "" if own in ("", preprocess) else getattr(own, "keywords", own)
+    digest = hashlib.sha256(f"{VERSION} {torch.__version__} {PIL.__version__} {SIZE} {network}{how}".encode())
     for value in network.state_dict().values():
         if value.dtype in (torch.float16, torch.bfloat16):  # equal bytes mean other numbers
             digest.update(str(value.dtype).encode())
@@ -329,8 +331,7 @@ def _write_cache(file, array):
             os.replace(partial, file)
         finally:
             partial.unlink(missing_ok=True)
-        for old in sorted(file.parent.glob("*.npy"), key=os.path.getmtime)[:-CACHED_FILES]:
-            old.unlink(missing_ok=True)
+        files.keep_newest(file.parent, "*.npy", CACHED_BYTES)
 
 
 def difference_of_means(first, second):

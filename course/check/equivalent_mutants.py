@@ -2,7 +2,7 @@
 
 SPEED_ALONE = {  # (module, constant): it sets speed, patience or a size of blocks, and no result
     ("softmin", "BLOCK"), ("softmin_tasks", "SIDE"), ("softmin_tasks", "BLOCK_ROWS"),
-    ("molecules", "BLOCK"), ("images", "BATCH"), ("networks", "CACHED_FILES"), ("networks", "VERSION"),
+    ("molecules", "BLOCK"), ("images", "BATCH"), ("networks", "CACHED_BYTES"), ("networks", "VERSION"),
     ("files", "TIMEOUT"), ("files", "PAUSES"), ("files", "THREADS"), ("files", "STALE"),
 }
 

@@ -1,4 +1,4 @@
-"""Feature extractors: weights against a plain NumPy network, loading, bad images, cache, directions."""
+"""Feature extractors: weights against a plain NumPy network, loading, bad images, directions."""
 
 import threading
 
@@ -243,53 +243,6 @@ def test_features_are_the_flattened_last_maps(untrained, photographs):
         found = features(untrained, given, batch=2, cache=False)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * float(expected.max()))
-
-
-def test_the_cache_knows_content_and_weights(photographs, tmp_path, monkeypatch):
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 2, 9, stride=40))
-    network.preprocess = preprocess
-    calls, activations = [], networks._activations
-    monkeypatch.setattr(networks, "_activations", lambda *args: (calls.append(1), activations(*args))[1])
-
-    def runs(images):
-        before = len(calls)
-        features(network, images)
-        return len(calls) > before
-
-    assert runs(photographs[:2])
-    assert not runs(photographs[:2])
-    copied = [tmp_path / f"copy{path.suffix}{k}.png" for k, path in enumerate(photographs[:2])]
-    for source, target in zip(photographs, copied, strict=False):
-        target.write_bytes(source.read_bytes())
-    assert not runs(copied), "other names, same content"
-    assert runs(photographs[1::-1]), "another order"
-    picture(99).save(photographs[0])
-    assert runs(photographs[:2]), "another content under the same name"
-    assert runs(load_images(photographs[:2]))
-    assert not runs(load_images(photographs[:2]))
-    with torch.no_grad():
-        network[0].bias += 1
-    assert runs(photographs[:2]), "other weights"
-    monkeypatch.setattr(networks, "VERSION", -1)
-    assert runs(photographs[:2]), "another version of the code"
-    monkeypatch.setattr(networks, "CACHED_FILES", 2)
-    assert runs(photographs[2:4])
-    assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
-
-
-def test_a_broken_or_read_only_cache_costs_only_time(photographs, tmp_path, monkeypatch, caplog):
-    network = nn.Sequential(nn.Conv2d(3, 2, 9, stride=40)).requires_grad_(False)
-    network.preprocess = preprocess
-    expected = features(network, photographs[:2])
-    stored = next((tmp_path / "cache" / "features").iterdir())
-    stored.write_bytes(stored.read_bytes()[:100])
-    np.testing.assert_array_equal(features(network, photographs[:2]), expected)
-    assert f"cache file {stored} is not readable" in caplog.messages[0]  # said, not silently replaced
-    blocked = tmp_path / "a file"
-    blocked.write_text("where a folder should be")
-    monkeypatch.setattr(files, "cache_folder", lambda: blocked)
-    np.testing.assert_array_equal(features(network, photographs[:2]), expected)
 
 
 def test_no_images_are_refused(untrained):
