@@ -4,7 +4,8 @@ One machine plays several: environment variables choose the instruction set that
 and PyTorch use. Every notebook runs under each of them, with one and two threads, and its checked outputs
 are compared with the stored ones, as nbval does. Slow (ten runs of the whole course), so finished runs are
 kept in build/drift until the notebook, helpers, data or a library change, and `--share K/N` runs one Nth of
-the notebooks. A set that this processor or these libraries cannot play is named and not run.
+the notebooks. Each run computes its features itself: none takes those that another set has left in the cache.
+A set that this processor or these libraries cannot play is named and not run.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import nbformat
 
@@ -80,9 +82,10 @@ def executed(path, setting, threads, parameters=()):
     """
     target = KEPT / f"{setting}-{threads}" / f"{path.stem}-{fingerprint(path)}.ipynb"
     if not target.exists():
-        chosen = {**counts(threads), "THREADS": str(threads)}
         command = [sys.executable, "-m", "course.run.execute", str(path), str(target), *parameters]
-        result = under(setting, command, **chosen)
+        with tempfile.TemporaryDirectory() as empty:
+            chosen = {**counts(threads), "THREADS": str(threads), "COURSE_FEATURES": empty}
+            result = under(setting, command, **chosen)
         if result.returncode:
             raise RuntimeError(result.stdout.strip() or result.stderr.strip())
     return nbformat.read(target, 4)

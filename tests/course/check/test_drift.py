@@ -1,7 +1,9 @@
 """The drift between processors: which sets a machine can play, and when a kept run still counts."""
 
 import platform
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +33,22 @@ def test_a_kept_run_counts_for_one_data_source_and_one_set_of_libraries(monkeypa
         monkeypatch.setattr(notebooks, "version", lambda library, value=value: value)
         digests.append(drift.fingerprint(path))
     assert len(set(digests)) == 3
+
+
+def test_a_run_finds_no_features_of_another_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(drift, "KEPT", tmp_path)
+    found = []
+
+    def under(setting, command, COURSE_FEATURES, **others):
+        found.append((COURSE_FEATURES, list(Path(COURSE_FEATURES).iterdir())))
+        Path(COURSE_FEATURES, "left.npy").touch()
+        Path(command[4]).parent.mkdir()
+        Path(command[4]).write_bytes(find("11").read_bytes())
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(drift, "under", under)
+    for setting in ("own", "sse"):
+        drift.executed(find("11"), setting, 1)
+    (first, _), (second, _) = found
+    assert first != second
+    assert [files for _, files in found] == [[], []]
