@@ -4,6 +4,13 @@ from statistics import median
 from time import perf_counter
 
 
+def threads():
+    """How many threads torch takes here: THREADS, OMP_NUM_THREADS or one for each core."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def seconds(calls, rounds):
     """{name: median seconds} of {name: function without arguments}.
 

@@ -1,12 +1,14 @@
 """Speed of the helpers beside other libraries, as ratios in one run: make bench.
 
 Every other module here has a function `run()` that returns rows (dicts with the same keys); this prints each
-as a table and writes them to build/bench.md, with the machine and the versions that they hold for.
+as a table and writes them to build/bench.md, with the machine and the versions that they hold for. What other
+benchmarks wrote there stays, as long as it is of the same machine, threads and versions.
 """
 
 import importlib
 import os
 import platform
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,19 +16,21 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
+from benchmarks import threads
 from course.notebooks import BUILD, ROOT
 
 COMPARED = ("torch", "numpy", "scipy", "scikit-learn", "captum", "zennit", "shap")
 
 
 def machine():
-    """Processor, cores, memory and system of this machine, in one line."""
+    """Processor, cores, threads that the libraries take, memory and system of this machine, in one line."""
     processor, known = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     for line in known.read_text(encoding="utf-8").splitlines() if known.exists() else []:
         if line.startswith("model name"):
             processor = line.partition(":")[2].strip()
     memory = psutil.virtual_memory().total / 2**30
-    return f"{processor}, {os.cpu_count()} cores, {memory:.0f} GB; {platform.system()} {platform.release()}"
+    system = f"{platform.system()} {platform.release()}"
+    return f"{processor}, {os.cpu_count()} cores, {threads()} threads, {memory:.0f} GB; {system}"
 
 
 def versions():
@@ -41,17 +45,27 @@ def versions():
 
 
 def main(wanted):
+    """Run the benchmarks with these names, all without one; each is on the page as soon as it is done."""
     BUILD.mkdir(exist_ok=True)
-    tables = [f"# Speed beside other libraries\n\n{machine()}\n\n{versions()}\n"]
-    print(tables[0], flush=True)
+    page, head = BUILD / "bench.md", f"# Speed beside other libraries\n\n{machine()}\n\n{versions()}\n"
+    sections = kept(page.read_text(encoding="utf-8") if page.exists() else "", head)
+    print(head, flush=True)
+    page.write_text(head + "".join(sections.values()), encoding="utf-8")
     for path in sorted((ROOT / "benchmarks").glob("[a-z]*.py")):
         if wanted and path.stem not in wanted:
             continue
         module = importlib.import_module(f"benchmarks.{path.stem}")
         table = pd.DataFrame(module.run()).to_string(index=False)
-        tables.append(f"{module.__doc__.splitlines()[0]}\n\n```\n{table}\n```\n")
-        print(tables[-1], flush=True)
-    (BUILD / "bench.md").write_text("\n".join(tables))
+        about = module.__doc__.splitlines()[0]
+        sections[path.stem] = f"\n## {path.stem}\n\n{about}\n\n```\n{table}\n```\n"
+        print(sections[path.stem], flush=True)
+        page.write_text(head + "".join(sections.values()), encoding="utf-8")
+
+
+def kept(page, head):
+    """{benchmark: its section} of an earlier page; nothing of another machine or other versions."""
+    found = re.split(r"(?m)(?=^\n## )", page.removeprefix(head)) if page.startswith(head) else []
+    return {section.split()[1]: section for section in found if section.startswith("\n## ")}
 
 
 if __name__ == "__main__":

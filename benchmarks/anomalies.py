@@ -1,11 +1,15 @@
-"""Anomaly scores and explanations beside scikit-learn, on the same rows; ratio to LOF."""
+"""Anomaly scores and explanations beside scikit-learn, on the same rows and threads; ratio to LOF."""
 
-from time import perf_counter
+import contextlib
+from functools import partial
 
 import numpy as np
+from joblib import parallel_config
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbors
+from threadpoolctl import threadpool_limits
 
+from benchmarks import seconds, threads
 from helpers.anomalies import feature_relevance, log_offset, shapley_values, softmin_scores
 from helpers.datasets import SPENDINGS, load_wholesale
 
@@ -17,8 +21,9 @@ METHODS = {  # name -> (function of X, largest n at which it takes seconds)
     "feature relevance, sums to the scores": (lambda X: feature_relevance(X, GAMMA), 10_000),
     "exact Shapley values, sum to the scores": (lambda X: shapley_values(X, GAMMA), 1000),
     # the same sums, with a row counted among its own neighbours
-    "scikit-learn kernel density": (
-        lambda X: KernelDensity(bandwidth=(2 * GAMMA) ** -0.5, rtol=1e-4).fit(X).score_samples(X), 10_000
+    "scikit-learn kernel density, one thread": (
+        lambda X: KernelDensity(bandwidth=(2 * GAMMA) ** -0.5, rtol=1e-4).fit(X).score_samples(X),
+        10_000,
     ),
     "scikit-learn kNN, k = 5": (lambda X: NearestNeighbors(n_neighbors=5).fit(X).kneighbors(), 1e6),
     LOF: (lambda X: LocalOutlierFactor(n_neighbors=20).fit(X), 1e6),
@@ -34,28 +39,28 @@ def customers(n, seed=0):
     return np.random.default_rng(seed).multivariate_normal(X.mean(axis=0), np.cov(X.T), n)
 
 
-def fastest(function, X, repeats):
-    """The shortest of some repeats: what the machine can do when nothing else disturbs it."""
-    times = []
-    for _ in range(repeats):
-        start = perf_counter()
-        function(X)
-        times.append(perf_counter() - start)
-    return min(times)
-
-
 def run(sizes=(440, 10_000, 100_000)):
     """One row for each method and number of rows: n, name, seconds, ratio to LOF at the same n."""
     rows = []
     for n in sizes:
-        X, repeats = customers(n), 20 if n < 1000 else 1
-        taken = {}
-        for name, (function, largest) in METHODS.items():
-            if n <= largest:
-                function(X[:100])  # imports and thread pools do not count
-                taken[name] = fastest(function, X, repeats)
+        X, rounds = customers(n), 20 if n < 1000 else 5
+        calls = {name: partial(function, X) for name, (function, largest) in METHODS.items() if n <= largest}
+        with equal_threads():
+            for name in calls:
+                METHODS[name][0](X[:100])  # imports and thread pools do not count
+            taken = seconds(calls, rounds)
         rows += [
             {"n": n, "name": name, "seconds": round(time, 4), "ratio": round(time / taken[LOF], 2)}
             for name, time in taken.items()
         ]
     return rows
+
+
+@contextlib.contextmanager
+def equal_threads():
+    """Linear algebra and scikit-learn take as many threads as torch; scikit-learn by itself would take one.
+
+    Its kernel density knows no threads.
+    """
+    with threadpool_limits(threads()), parallel_config("threading", n_jobs=threads()):
+        yield

@@ -3,14 +3,16 @@
 import os
 import platform
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
+from joblib import effective_n_jobs
 from torch.nn import functional
 
 import benchmarks
 from benchmarks import __main__ as bench
-from benchmarks import heatmaps
+from benchmarks import anomalies, heatmaps
 from helpers import networks
 
 
@@ -57,3 +59,29 @@ def test_all_explain_with_the_same_number_of_images_in_a_pass(monkeypatch):
             sizes.clear()
             function(images)
             assert max(sizes) == 10, (method, who)
+
+
+def test_the_page_keeps_other_benchmarks_of_the_same_machine_and_versions(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "BUILD", tmp_path)
+    monkeypatch.setattr(bench.importlib, "import_module", lambda name: modules[name.rpartition(".")[2]])
+    modules = {name: SimpleNamespace(__doc__=f"About {name}.", run=lambda: [{"ratio": 1.25}])
+               for name in ("busy", "ladder")}  # fmt: skip
+    page = tmp_path / "bench.md"
+    for name in ("ladder", "busy", "ladder"):
+        bench.main([name])
+    assert page.read_text(encoding="utf-8").count("1.25") == 2
+    assert all(page.read_text(encoding="utf-8").count(f"## {name}\n\nAbout") == 1 for name in modules)
+    modules["ladder"].run = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        bench.main(["busy", "ladder"])
+    assert page.read_text(encoding="utf-8").count("1.25") == 2, "what was done before stays"
+    monkeypatch.setattr(bench, "versions", lambda: "others")
+    bench.main(["busy"])
+    assert "ladder" not in page.read_text(encoding="utf-8")
+
+
+def test_scikit_learn_gets_as_many_threads_as_torch():
+    torch.set_num_threads(3)
+    with anomalies.equal_threads():
+        assert effective_n_jobs(None) == benchmarks.threads() == 3
+    assert ", 3 threads," in bench.machine()
