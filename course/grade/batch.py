@@ -140,21 +140,13 @@ def best(files, name, reference, limits, only=()):
     return result
 
 
-def nothing(reference, status, note=""):
-    """The result of a notebook of which there is nothing to grade."""
-    book = plan.opened(reference)
-    empty = contract.answers(book, nbformat.NotebookNode(cells=[]))
-    result = {"status": status, "notes": [note] if note else [], "seconds": 0.0, "isolation": "", "cells": []}
-    return {**result, **contract.score(book, empty, {})}
-
-
 def safely(content, reference, limits, only=(), end=math.inf):
     """grade, which must never stop the batch; again, before `end`, if it was not the student's fault."""
     for _ in range(2):
         try:
             result = submission.grade(content, reference, limits, only)
         except Exception as error:  # whatever a submission can do to us must not reach the others
-            result = nothing(reference, "not graded", f"{type(error).__name__}: {str(error)[:300]}")
+            result = gradebook.nothing(reference, "not graded", f"{type(error).__name__}: {str(error)[:300]}")
         if result["status"] != "not graded" or time.monotonic() > end:
             break
     return result
@@ -242,7 +234,7 @@ def grade_class(submissions, reports, options=None, paths=None, limits=None):
             if student in counted[number]
         }
         begin = time.monotonic()
-        book = Book(reports, students, options)
+        book = gradebook.Book(reports, students, options)
         for student, number in ((one, number) for one in book.results for number in everybody & set(limit)):
             if number not in assigned.get(student, ()):
                 book.missing(student, *known[number])
@@ -254,39 +246,6 @@ def grade_class(submissions, reports, options=None, paths=None, limits=None):
             bar.update()
         bar.close()
     return book.close(), time.monotonic() - begin, len(tasks)
-
-
-class Book:
-    """The results of a class while they come in, on top of what stood in the folder of reports."""
-
-    def __init__(self, reports, students, options):
-        self.reports, self.students, self.options = reports, students, options
-        self.names = gradebook.names_of(reports, students, options.anonymous)
-        self.results = {**{student: {} for student in students}, **gradebook.earlier(reports, self.names)}
-
-    def missing(self, student, notebook, reference):
-        """Nothing was handed in for a notebook now: what was graded before stays."""
-        if notebook not in self.results[student]:
-            self.add(student, notebook, nothing(reference, "not submitted"))
-
-    def add(self, student, notebook, result):
-        """Take one result and write the student's report."""
-        given, old = self.students.get(student, collect.Student(student)), self.results[student]
-        result["notes"] += given.notes
-        late = gradebook.days_late(result.pop("handed_in", None), self.options.deadline)
-        if late or (given.late and not self.options.deadline):
-            how = {"late_percent": self.options.late_percent, "late_free": self.options.late_free}
-            result.update(late_days=late or 1, **how)
-        elif not self.options.deadline:  # what an earlier run found out stays
-            kept = {key: value for key, value in old.get(notebook, {}).items() if key.startswith("late_")}
-            result.update(kept)
-        self.results[student] = gradebook.added(old, notebook, result, self.options.exercises)
-        gradebook.write_one(self.reports, student, self.results[student], self.names)
-
-    def close(self):
-        """Write the tables of the class."""
-        options = self.options
-        return gradebook.write(self.reports, self.results, self.names, options.roster, options.column)
 
 
 def arguments():

@@ -11,7 +11,10 @@ import json
 import math
 import secrets
 
-from course.grade import exchange, overview, report
+import nbformat
+
+from course import contract
+from course.grade import collect, exchange, overview, plan, report
 
 MANUAL, NAMES, TABLES = "manual.csv", "names.csv", (".csv", ".html")
 
@@ -128,3 +131,44 @@ def write(folder, students, names, roster=None, column=""):
     if roster:
         exchange.write(folder, roster, totals, column)
     return shown
+
+
+def nothing(reference, status, note=""):
+    """The result of a notebook of which there is nothing to grade."""
+    book = plan.opened(reference)
+    empty = contract.answers(book, nbformat.NotebookNode(cells=[]))
+    result = {"status": status, "notes": [note] if note else [], "seconds": 0.0, "isolation": "", "cells": []}
+    return {**result, **contract.score(book, empty, {})}
+
+
+class Book:
+    """The results of a class while they come in, on top of what stood in the folder of reports."""
+
+    def __init__(self, reports, students, options):
+        self.reports, self.students, self.options = reports, students, options
+        self.names = names_of(reports, students, options.anonymous)
+        self.results = {**{student: {} for student in students}, **earlier(reports, self.names)}
+
+    def missing(self, student, notebook, reference):
+        """Nothing was handed in for a notebook now: what was graded before stays."""
+        if notebook not in self.results[student]:
+            self.add(student, notebook, nothing(reference, "not submitted"))
+
+    def add(self, student, notebook, result):
+        """Take one result and write the student's report."""
+        given, old = self.students.get(student, collect.Student(student)), self.results[student]
+        result["notes"] += given.notes
+        late = days_late(result.pop("handed_in", None), self.options.deadline)
+        if late or (given.late and not self.options.deadline):
+            how = {"late_percent": self.options.late_percent, "late_free": self.options.late_free}
+            result.update(late_days=late or 1, **how)
+        elif not self.options.deadline:  # what an earlier run found out stays
+            kept = {key: value for key, value in old.get(notebook, {}).items() if key.startswith("late_")}
+            result.update(kept)
+        self.results[student] = added(old, notebook, result, self.options.exercises)
+        write_one(self.reports, student, self.results[student], self.names)
+
+    def close(self):
+        """Write the tables of the class."""
+        options = self.options
+        return write(self.reports, self.results, self.names, options.roster, options.column)
