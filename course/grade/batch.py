@@ -10,12 +10,13 @@ import argparse
 import hashlib
 import json
 import math
+import re
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import nbformat
@@ -212,6 +213,7 @@ def grade_class(submissions, reports, options=None, paths=None, limits=None):
     paths: the reference notebooks (the course's); limits: skip the trial run of each reference and use these.
     """
     options, known = options or Options(), references(paths or lessons(all_checked()))
+    exchange.checked_column(options.roster, options.column)
     with tempfile.TemporaryDirectory(prefix="course-zips-") as unpacked:
         students = collect.collect(submissions, Path(unpacked))
         if options.roster:
@@ -245,7 +247,8 @@ def grade_class(submissions, reports, options=None, paths=None, limits=None):
             book.add(student, known[number][0], result)
             bar.update()
         bar.close()
-    return book.close(), time.monotonic() - begin, len(tasks)
+    graded = book.close(due.of_each(book.results, counted, everybody, set(limit)))
+    return graded, time.monotonic() - begin, len(tasks)
 
 
 def arguments():
@@ -266,7 +269,9 @@ def arguments():
 
 
 def seconds(text):
-    """Seconds since 1970 of a date and time here."""
+    """Seconds since 1970 of a date and time here; a date alone counts to its end."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        return (datetime.fromisoformat(text) + timedelta(days=1)).timestamp()
     return datetime.fromisoformat(text).timestamp()
 
 

@@ -56,6 +56,12 @@ def notebooks(assigned, known, options):
     return {number: handed[number] if number in most else found[number] for number in found}, most
 
 
+def of_each(students, counted, everybody, graded):
+    """{student: numbers} of the notebooks that this run counts for each: everybody's, and those of theirs."""
+    own = lambda student: {number for number, those in counted.items() if student in those}
+    return {student: (everybody | own(student)) & graded for student in students}
+
+
 def trials(counted, students, trial, is_named):
     """{number: limits} from trial(number); a notebook that nobody named and that fails its trial is left out.
 

@@ -103,6 +103,15 @@ def renamed(students, roster):
     return found, unknown
 
 
+def checked_column(roster, column):
+    """Raise SystemExit where Canvas's table has no such column: a new one would be no assignment there."""
+    if roster and roster.kind == "canvas" and column:
+        own = ("student", "id", "sis user id", "sis login id", "section")
+        allowed = [name for name in roster.header if name.lower() not in own]
+        if column.lower() not in map(str.lower, allowed):
+            raise SystemExit(f"COLUMN={column}: not in the roster; allowed are {', '.join(allowed)}")
+
+
 def write(folder, roster, totals, column=""):
     """The roster with points, as FOLDER/moodle.csv, canvas.csv or the like; totals: {id: (points, possible)}.
 

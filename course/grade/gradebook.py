@@ -4,11 +4,12 @@ The folder of reports is the memory: each student's report.json keeps what was g
 instructors gave (never written by us once it exists), names.csv which anonymous name belongs to whom.
 """
 
-import contextlib
 import copy
 import csv
+import hashlib
 import json
 import math
+import os
 import secrets
 
 import nbformat
@@ -17,23 +18,36 @@ from course import contract
 from course.grade import collect, exchange, overview, plan, report
 
 MANUAL, NAMES, TABLES = "manual.csv", "names.csv", (".csv", ".html")
+LONGEST = 200  # bytes of a student's name that its folder has
 
 
 def earlier(folder, names):
     """{student: {notebook: result}} of all reports in a folder."""
     found, owners = {}, {name: student for student, name in names.items()}
     for path in sorted(folder.glob("*/report.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            results = json.loads(path.read_text(encoding="utf-8"))["notebooks"]
-            name = path.parent.name
-            name = name[:-1] if name.removesuffix("_").endswith(TABLES) else name
-            found[owners.get(name, name)] = results
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            # the folder's name is not the student's where that is long or has a slash
+            name = report.unquoted(data["key"]) if "key" in data else folder_name(path.parent.name)
+            found[owners.get(name, name)] = {**data["notebooks"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            said = f"{type(error).__name__}: {str(error)[:200]}"
+            raise SystemExit(f"{path}: is damaged, and with it what was graded before ({said}); put a copy "
+                             "of it back, or delete it to begin anew for this student") from None  # fmt: skip
     return found
+
+
+def folder_name(name):
+    """The student of a folder whose report tells none: reports were so before they had a key."""
+    return name[:-1] if name.removesuffix("_").endswith(TABLES) else name
 
 
 def folder_of(folder, student):
     """Where a student's files are, whatever the student is called: never where a table of ours is."""
     name = student.replace("/", "_").lstrip(".") or "_"
+    if len(os.fsencode(name)) > LONGEST:  # file systems take 255 bytes; the digest keeps two students apart
+        digest = hashlib.sha256(os.fsencode(student)).hexdigest()[:16]
+        name = f"{os.fsencode(name)[:LONGEST].decode('utf-8', 'ignore')}-{digest}"
     return folder / (f"{name}_" if name.endswith(TABLES) else name)
 
 
@@ -42,7 +56,10 @@ def added(old, notebook, new, only=()):
     before = old.get(notebook)
     if only and before and new["exercises"]:
         rows = {row["exercise"]: row for row in new["exercises"]}
-        new = {**before, "notes": new["notes"], "status": new["status"],
+        # how late it came, and which file it was, is what this run says: a deadline may have moved
+        late = {key: value for key, value in new.items() if key.startswith("late_")}
+        before = {key: value for key, value in before.items() if not key.startswith("late_")}
+        new = {**before, **late, "notes": new["notes"], "status": new["status"], "file": new.get("file", ""),
                "exercises": [rows.get(row["exercise"], row) for row in before["exercises"]]}  # fmt: skip
         for key in ("points", "possible"):
             new[key] = sum(row[key] for row in new["exercises"])
@@ -94,6 +111,19 @@ def days_late(moment, deadline):
     return max(0, math.ceil((moment - deadline) / 86400)) if moment and deadline else 0
 
 
+def lateness(before, moment, said, options):
+    """The late_* of a result. before: the one of an earlier run; said: whether the platform calls it late."""
+    days = days_late(moment, options.deadline)
+    how = {"late_percent": options.late_percent, "late_free": options.late_free}
+    if options.deadline:
+        return {"late_days": days, **how} if days else {}
+    if said:
+        return {"late_days": 1, "late_said": True, **how}
+    # what an earlier deadline found out stays; what the platform said then, it does not say any more
+    kept = {} if before.get("late_said") else before
+    return {key: value for key, value in kept.items() if key.startswith("late_")}
+
+
 def names_of(folder, students, anonymous):
     """{student: name in the reports}; anonymous ones stay in names.csv, so that the next week agrees."""
     path, known = folder / NAMES, {}
@@ -117,15 +147,18 @@ def write_one(folder, student, results, names, manual=None):
     return name, shown
 
 
-def write(folder, students, names, roster=None, column=""):
+def write(folder, students, names, roster=None, column="", due=None):
     """Everything in the folder of reports, from {student: {notebook: result}}; returns {name: adjusted ones}.
 
     names: {student: name} to write under; manual.csv and the roster know students by their own names.
+    due: {student: numbers} of what was graded now, for the platform has a column of its own for each week.
     """
     manual, shown, totals = by_hand(folder), {}, {}
     for student, results in students.items():
         name, shown[name] = write_one(folder, student, results, names, manual)
-        totals[student] = report.total(shown[name])
+        now = {key: one for key, one in shown[name].items() if due is None or key[:2] in due.get(student, ())}
+        if now:
+            totals[student] = report.total(now)
     report.write_class(folder, shown)
     overview.write(folder, shown)
     if roster:
@@ -158,17 +191,12 @@ class Book:
         """Take one result and write the student's report."""
         given, old = self.students.get(student, collect.Student(student)), self.results[student]
         result["notes"] += given.notes
-        late = days_late(result.pop("handed_in", None), self.options.deadline)
-        if late or (given.late and not self.options.deadline):
-            how = {"late_percent": self.options.late_percent, "late_free": self.options.late_free}
-            result.update(late_days=late or 1, **how)
-        elif not self.options.deadline:  # what an earlier run found out stays
-            kept = {key: value for key, value in old.get(notebook, {}).items() if key.startswith("late_")}
-            result.update(kept)
+        moment = result.pop("handed_in", None)
+        result.update(lateness(old.get(notebook, {}), moment, given.late, self.options))
         self.results[student] = added(old, notebook, result, self.options.exercises)
         write_one(self.reports, student, self.results[student], self.names)
 
-    def close(self):
-        """Write the tables of the class."""
+    def close(self, due=None):
+        """Write the tables of the class; due: {student: numbers} that the platform's column gets."""
         options = self.options
-        return write(self.reports, self.results, self.names, options.roster, options.column)
+        return write(self.reports, self.results, self.names, options.roster, options.column, due)

@@ -5,6 +5,7 @@ import difflib
 import html
 import json
 import re
+from urllib.parse import quote, unquote
 
 from course import contract
 from course.grade import exchange
@@ -114,15 +115,25 @@ def total(results):
     return tuple(sum(result[key] for result in results.values()) for key in ("points", "possible"))
 
 
+def quoted(student):
+    """A student's name as it is, in signs that every file can hold: names of files need not be text."""
+    return quote(student, errors="surrogateescape")
+
+
+def unquoted(key):
+    """The name that `quoted` wrote."""
+    return unquote(key, errors="surrogateescape")
+
+
 def write_student(target, student, results, graded):
     """One student's files in a folder of their own. results: adjusted by hand; graded: as they came out.
 
     Without the seconds that checks took: in those of a hidden one the code may tell what it was given.
     """
     target.mkdir(parents=True, exist_ok=True)
-    (points, possible), student = total(results), readable(student)
+    (points, possible), key, student = total(results), quoted(student), readable(student)
     graded = {name: {key: one[key] for key in one if key not in TIMES} for name, one in graded.items()}
-    data = {"student": student, "points": points, "possible": possible, "notebooks": graded}
+    data = {"student": student, "key": key, "points": points, "possible": possible, "notebooks": graded}
     scope = {"score": points, "output": f"{student}: {number(points)} of {number(possible)} points"}
     texts = {
         "report.json": json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
@@ -131,7 +142,10 @@ def write_student(target, student, results, graded):
         "results.json": json.dumps({**scope, "tests": exchange.gradescope(results)}, indent=1) + "\n",
     }
     for name, text in texts.items():
-        (target / name).write_text(text, encoding="utf-8", errors="replace")
+        # a run that is stopped, or a full disk, must not leave half of what earlier weeks are read from
+        begun = target / f".{name}.new"
+        begun.write_text(text, encoding="utf-8", errors="replace")
+        begun.replace(target / name)
 
 
 def cell(text):
