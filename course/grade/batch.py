@@ -7,6 +7,7 @@ earlier weeks stays. With --scheduler ADDRESS the same work goes to the workers 
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import math
@@ -30,6 +31,7 @@ from course.notebooks import BUILD, ROOT, all_checked, lessons, surroundings
 REPORTS, TRIALS = BUILD / "reports", BUILD / "trials"
 LEAST = 3_500  # MB for one submission at a time: both sides and what they compute
 MOST_COPIES = 5  # of one student's files for one notebook
+IN_TIME = gradebook.Lateness()
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,27 @@ def assign(student, known):
         claimed = [number for number in claimed if number in known]
         by_name = file.stem[:2] if file.stem[:2] in known else None
         number = max(sorted(set(claimed)), key=claimed.count) if claimed else by_name
+        if others := sorted(set(claimed) - {number}):
+            said = f"{file.shown} also holds exercises of {', '.join(others)}: it counts for {number} alone"
+            student.notes.append(said)
         if number:
             found.setdefault(number, []).append(file)
         else:
             student.notes.append(f"no notebook of this course: {file.shown}")
+    return {number: looked_at(files, *known[number], student) for number, files in found.items()}
+
+
+def looked_at(files, name, reference, student):
+    """The files for one notebook that are graded, in order; what is left out becomes a note."""
     # the file of the right name first, then the last one: of two that earn the same it counts
-    order = lambda files, name: sorted(reversed(files), key=lambda file: file.stem != name)
-    return {number: order(files, known[number][0])[:MOST_COPIES] for number, files in found.items()}
+    files = sorted(reversed(files), key=lambda file: file.stem != name)
+    if len(files) > MOST_COPIES:  # untouched copies must not keep out the one with the answers
+        files = sorted(files, key=lambda file: not due.attempted([file], reference))
+        left = [file.shown for file in files[MOST_COPIES:]]
+        more = f" and {len(left) - 10} more" if len(left) > 10 else ""
+        said = f"of a notebook's files {MOST_COPIES} are looked at, those with answers first; not looked at: "
+        student.notes.append(f"{said}{', '.join(left[:10])}{more}")
+    return files[:MOST_COPIES]
 
 
 def state_of(content):
@@ -114,19 +130,22 @@ def verified(number, name, content, fresh=False):
     raise SystemExit(f"NB={number}: the reference itself does not earn all points here: {said}")
 
 
-def best(files, name, reference, limits, only=()):
+def best(files, name, reference, limits, only=(), how=IN_TIME, before=""):
     """The result of the file that earns most of a student's files for one notebook; stops at nothing.
 
-    All files together may take twice what one may take; those for which nothing is left are named.
+    What remains after the late days' cost decides, of equal files the earlier. before: the file that counted
+    in an earlier run; with `only` it alone counts, for the other exercises are from it. All files together
+    may take twice what one may take; those for which nothing is left are named.
     """
     chosen, end, late = None, time.monotonic() + 2 * plan.crowding() * limits["run_seconds"], []
-    for file in files:
+    for file in (only and [file for file in files if file.shown == before]) or files:
         if chosen and time.monotonic() > end:
             late.append(file.shown)
             continue
         result = safely(file.content, reference, limits, only, end)
         attempts = sum(row["outcome"] != contract.MISSING for row in result["exercises"])
-        key = submission.worth(result, reference), attempts, result["status"] == "graded"
+        left = submission.worth(result, reference) * how.share(file.time)
+        key = left, attempts, result["status"] == "graded", -how.days(file.time)
         if chosen is None or key > chosen[0]:
             chosen = key, result, file
     _, result, file = chosen
@@ -137,7 +156,7 @@ def best(files, name, reference, limits, only=()):
         result["notes"].insert(0, f"found in {file.shown}")
     if late:
         result["notes"].insert(0, f"no time was left for {', '.join(late)}: the others took it")
-    result["handed_in"] = file.time
+    result.update(handed_in=file.time, file=file.shown)
     return result
 
 
@@ -191,8 +210,11 @@ def results_of(tasks, jobs, scheduler=None):
     else:
         with ThreadPoolExecutor(jobs) as pool:
             futures = {pool.submit(best, *task): key for key, task in tasks.items()}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            finally:  # after Ctrl-C what has not begun does not begin
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 def fitted(jobs, limits):
@@ -207,6 +229,16 @@ def fitted(jobs, limits):
     return fit, {number: smaller(one) for number, one in limits.items()}
 
 
+def enrolled(students, roster):
+    """The students under the roster's names, and those who handed in nothing."""
+    students, unknown = exchange.renamed(students, roster)
+    for key in unknown:
+        students[key].notes.append("not in the roster")
+    for name in filter(None, map(roster.identifier, roster.rows)):
+        students.setdefault(name, collect.Student(name))
+    return students
+
+
 def grade_class(submissions, reports, options=None, paths=None, limits=None):
     """Grade all submissions and write all reports; returns ({student: {notebook: result}}, seconds, count).
 
@@ -216,37 +248,31 @@ def grade_class(submissions, reports, options=None, paths=None, limits=None):
     exchange.checked_column(options.roster, options.column)
     with tempfile.TemporaryDirectory(prefix="course-zips-") as unpacked:
         students = collect.collect(submissions, Path(unpacked))
-        if options.roster:
-            students, unknown = exchange.renamed(students, options.roster)
-            for key in unknown:
-                students[key].notes.append("not in the roster")
-            for name in filter(None, map(options.roster.identifier, options.roster.rows)):
-                students.setdefault(name, collect.Student(name))
+        students = enrolled(students, options.roster) if options.roster else students
         with ThreadPoolExecutor(options.jobs) as pool:
             found = pool.map(lambda one: assign(one, known), students.values())
             assigned = dict(zip(students, found, strict=True))
+        book = gradebook.Book(reports, students, options)
         counted, everybody = due.notebooks(assigned, known, options)
         trial = lambda number: limits or verified(number, *known[number])
         is_named = bool(options.notebooks or options.exercises)
         jobs, limit = fitted(options.jobs, due.trials(counted, students, trial, is_named))
-        tasks = {
-            (student, number): (assigned[student][number], *known[number], limit[number], options.exercises)
-            for number in limit
-            for student in assigned
-            if student in counted[number]
-        }
+        tasks = {}
+        pairs = ((one, number) for number in limit for one in assigned if one in counted[number])
+        for student, number in pairs:
+            how = book.how(student, known[number][0])
+            tasks[student, number] = (assigned[student][number], *known[number], limit[number], *how)
         begin = time.monotonic()
-        book = gradebook.Book(reports, students, options)
         for student, number in ((one, number) for one in book.results for number in everybody & set(limit)):
             if number not in assigned.get(student, ()):
                 book.missing(student, *known[number])
         # the longest first: no worker ends long after the others
         tasks = dict(sorted(tasks.items(), key=lambda task: -task[1][3]["run_seconds"]))
         bar = tqdm(total=len(tasks), desc="grading", unit="notebook", disable=not sys.stderr.isatty())
-        for (student, number), result in results_of(tasks, jobs, options.scheduler):
-            book.add(student, known[number][0], result)
-            bar.update()
-        bar.close()
+        with contextlib.closing(results_of(tasks, jobs, options.scheduler)) as results, bar:
+            for (student, number), result in results:
+                book.add(student, known[number][0], result)
+                bar.update()
     graded = book.close(due.of_each(book.results, counted, everybody, set(limit)))
     return graded, time.monotonic() - begin, len(tasks)
 
@@ -257,7 +283,7 @@ def arguments():
     parser.add_argument("--reports", type=Path, default=REPORTS)
     parser.add_argument("--notebooks", nargs="*", default=[], help="grade only these, such as 12 22")
     parser.add_argument("--exercises", nargs="*", default=[], help="grade only these again, such as 12.3")
-    parser.add_argument("-j", "--jobs", type=int, default=machine.cores())
+    parser.add_argument("-j", "--jobs", type=count, default=machine.cores())
     parser.add_argument("--scheduler", help="address of a Dask scheduler, such as tcp://host:8786")
     parser.add_argument("--roster", type=exchange.read, help="the platform's own table of the class, a CSV")
     parser.add_argument("--column", default="", help="Canvas's assignment, such as 'Week 2 (4711)'")
@@ -266,6 +292,13 @@ def arguments():
     parser.add_argument("--late-percent", type=float, default=0.0, help="of the points, for each day late")
     parser.add_argument("--late-free", type=int, default=0, help="days late that cost nothing, in all")
     return parser.parse_args()
+
+
+def count(text):
+    """How many at once, of a command line."""
+    if not re.fullmatch(r"[1-9]\d{0,3}", text):
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 on")
+    return int(text)
 
 
 def seconds(text):

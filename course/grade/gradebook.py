@@ -11,6 +11,7 @@ import json
 import math
 import os
 import secrets
+from dataclasses import dataclass
 
 import nbformat
 
@@ -106,14 +107,26 @@ def adjusted(results, manual):
     return results
 
 
-def days_late(moment, deadline):
-    """Begun days after the deadline, both in seconds since 1970."""
-    return max(0, math.ceil((moment - deadline) / 86400)) if moment and deadline else 0
+@dataclass(frozen=True)
+class Lateness:
+    """deadline: seconds since 1970; percent: of the points, for a day; free: days that cost nothing."""
+
+    deadline: float | None = None
+    percent: float = 0.0
+    free: int = 0
+
+    def days(self, moment):
+        """Begun days after the deadline."""
+        return max(0, math.ceil((moment - self.deadline) / 86400)) if moment and self.deadline else 0
+
+    def share(self, moment):
+        """What is left of the points of a file."""
+        return 1 - min(1, max(0, self.days(moment) - self.free) * self.percent / 100)
 
 
 def lateness(before, moment, said, options):
     """The late_* of a result. before: the one of an earlier run; said: whether the platform calls it late."""
-    days = days_late(moment, options.deadline)
+    days = Lateness(options.deadline).days(moment)
     how = {"late_percent": options.late_percent, "late_free": options.late_free}
     if options.deadline:
         return {"late_days": days, **how} if days else {}
@@ -182,6 +195,18 @@ class Book:
         self.names = names_of(reports, students, options.anonymous)
         self.results = {**{student: {} for student in students}, **earlier(reports, self.names)}
 
+    def only(self, student, notebook):
+        """The exercises to grade again; all of a notebook that was not graded before."""
+        was = self.results[student].get(notebook, {}).get("status")
+        return self.options.exercises if was == "graded" else ()
+
+    def how(self, student, notebook):
+        """(only, Lateness, file that counted before) for `batch.best`: free days are those that are left."""
+        others = [one for name, one in self.results[student].items() if name != notebook]
+        free = max(0, self.options.late_free - sum(one.get("late_days", 0) for one in others))
+        late = Lateness(self.options.deadline, self.options.late_percent, free)
+        return self.only(student, notebook), late, self.results[student].get(notebook, {}).get("file", "")
+
     def missing(self, student, notebook, reference):
         """Nothing was handed in for a notebook now: what was graded before stays."""
         if notebook not in self.results[student]:
@@ -193,7 +218,7 @@ class Book:
         result["notes"] += given.notes
         moment = result.pop("handed_in", None)
         result.update(lateness(old.get(notebook, {}), moment, given.late, self.options))
-        self.results[student] = added(old, notebook, result, self.options.exercises)
+        self.results[student] = added(old, notebook, result, self.only(student, notebook))
         write_one(self.reports, student, self.results[student], self.names)
 
     def close(self, due=None):

@@ -34,7 +34,7 @@ def hand_in(folder, files):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-j", "--jobs", type=int, default=machine.cores())
+    parser.add_argument("-j", "--jobs", type=batch.count, default=machine.cores())
     parser.add_argument("--notebook", default="12")
     arguments = parser.parse_args()
     path = find_checked(arguments.notebook)
