@@ -43,8 +43,7 @@ def read(path):
         text = Path(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SystemExit(f"ROSTER={path}: {error}; give a CSV in UTF-8") from None
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=separator)
+    reader = csv.DictReader(io.StringIO(text), delimiter=separator(text))
     header, rows = list(reader.fieldnames or []), list(reader)
     low = {name.lower() for name in header}
     if "identifier" in low and "grade" in low:
@@ -65,6 +64,11 @@ def read(path):
             if value := plain(low.get(name)):
                 roster.known.setdefault(value, row)
     return roster
+
+
+def separator(text):
+    """What stands between the columns: the sign that the first line has most of."""
+    return max(",;\t", key=text.partition("\n")[0].count)
 
 
 def plain(name):

@@ -7,6 +7,7 @@ instructors gave (never written by us once it exists), names.csv which anonymous
 import copy
 import csv
 import hashlib
+import io
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from course import contract
 from course.grade import collect, exchange, overview, plan, report
 
 MANUAL, NAMES, TABLES = "manual.csv", "names.csv", (".csv", ".html")
+BY_HAND = "student,exercise,points,comment"
 LONGEST = 200  # bytes of a student's name that its folder has
 
 
@@ -72,17 +74,45 @@ def by_hand(folder):
     path, found = folder / MANUAL, {}
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        path.write_text("student,exercise,points,comment\n", encoding="utf-8")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        for place, row in enumerate(csv.DictReader(file), 2):
-            points = (row.get("points") or "").strip()
-            try:
-                value = float(points.replace(",", ".")) if points else None
-            except ValueError:
-                raise SystemExit(f"{path}, line {place}: points {points!r}; allowed is a number") from None
-            student = found.setdefault(row.get("student") or "", {})
-            student[(row.get("exercise") or "").strip()] = value, (row.get("comment") or "").strip()
+        path.write_text(f"{BY_HAND}\n", encoding="utf-8")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"{path}: {error}; save it as CSV in UTF-8") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=exchange.separator(text))
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+    if lost := {"student", "exercise", "points"} - {*reader.fieldnames}:
+        raise SystemExit(f"{path}: no column {', '.join(sorted(lost))}; its first line must be {BY_HAND}")
+    for row in reader:
+        row = {key: value.strip() for key, value in row.items() if key and value}
+        if row:
+            student = found.setdefault(row.get("student", ""), {})
+            points = points_of(row.get("points", ""), f"{path}, line {reader.line_num}")
+            student[row.get("exercise", "")] = points, row.get("comment", "")
     return found
+
+
+def points_of(text, place):
+    """The number in a line of manual.csv, None where there is none."""
+    try:
+        value = float(text.replace(",", ".")) if text else None
+    except ValueError:
+        value = math.nan
+    if value is not None and not math.isfinite(value):
+        raise SystemExit(f"{place}: points {text!r}; allowed is a number")
+    return value
+
+
+def unused(manual, results, names):
+    """What to say of the lines of manual.csv that change nothing: no such student, or no such exercise."""
+    graded = {names.get(student, student): each for student, each in results.items()} | results
+    for student, given in manual.items():
+        there = {row["exercise"] for one in graded.get(student, {}).values() for row in one["exercises"]}
+        there |= {notebook[:2] for notebook in graded.get(student, ())}
+        said = "nobody is called so" if student not in graded else "was not graded for this student"
+        for exercise in sorted(set(given) - there):
+            line = f"{report.readable(student)}, {report.readable(exercise)}"
+            yield f"{MANUAL}: {line}: changes nothing, {said}"
 
 
 def adjusted(results, manual):
@@ -141,13 +171,15 @@ def names_of(folder, students, anonymous):
     """{student: name in the reports}; anonymous ones stay in names.csv, so that the next week agrees."""
     path, known = folder / NAMES, {}
     if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
             known = {row["student"].removeprefix("'"): row["name"] for row in csv.DictReader(file)}
     if anonymous:
         known |= {one: f"s-{secrets.token_hex(4)}" for one in sorted(students) if one not in known}
         folder.mkdir(parents=True, exist_ok=True)
-        with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
-            rows = [(report.cell(student), name) for student, name in known.items()]
+        with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            # a name's own ' is doubled: the one that keeps a spreadsheet from a formula is taken off again
+            kept = lambda student: f"'{student}" if student.startswith("'") else report.cell(student)
+            rows = [(kept(student), name) for student, name in known.items()]
             csv.writer(file).writerows([("student", "name"), *rows])
     return known
 
@@ -172,6 +204,8 @@ def write(folder, students, names, roster=None, column="", due=None):
         now = {key: one for key, one in shown[name].items() if due is None or key[:2] in due.get(student, ())}
         if now:
             totals[student] = report.total(now)
+    for said in unused(manual, students, names):
+        print(said, flush=True)
     report.write_class(folder, shown)
     overview.write(folder, shown)
     if roster:
@@ -192,6 +226,7 @@ class Book:
 
     def __init__(self, reports, students, options):
         self.reports, self.students, self.options = reports, students, options
+        by_hand(reports)  # a table that cannot be read is said before hours of grading
         self.names = names_of(reports, students, options.anonymous)
         self.results = {**{student: {} for student in students}, **earlier(reports, self.names)}
 

@@ -127,3 +127,38 @@ def test_a_file_that_comes_back_without_late_is_not_late_any_more():
     first = gradebook.lateness({}, None, True, batch.Options(late_percent=20.0))
     assert first["late_days"] == 1
     assert gradebook.lateness(first, None, False, batch.Options()) == {}
+
+
+BY_HAND = "student;exercise;points;comment\r\nada ; 98.1;2,5;nearly\r\nAda;98.1;1;\r\nada;98.7;1;\r\n;;;\r\n"
+
+
+def test_points_by_hand_come_from_any_spreadsheet_and_what_changes_nothing_is_said(tmp_path, capsys):
+    put(tmp_path / "manual.csv", BY_HAND)
+    found = gradebook.write(tmp_path, {"ada": {"98_exam": result(5)}}, {})
+    assert found["ada"]["98_exam"]["points"] == 2.5
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["manual.csv: ada, 98.7: changes nothing, was not graded for this student",
+                    "manual.csv: Ada, 98.1: changes nothing, nobody is called so"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("student,exercise,points,comment\nJürgen,98.1,2,\n".encode("cp1252"), "save it as CSV in UTF-8"),
+        (b"student,exercise,points,comment\nada,98.1,nan,\n", "line 2: points 'nan'; allowed is a number"),
+        (b"student,exercise,points,comment\nada,98.1,two,\n", "line 2: points 'two'; allowed is a number"),
+        (b"name,exercise,points\nada,98.1,2\n", "no column student; its first line must be student,exercise"),
+        (b"", "no column exercise, points, student"),
+    ],
+)
+def test_points_by_hand_that_cannot_be_read_are_refused(tmp_path, content, said):
+    (tmp_path / "manual.csv").write_bytes(content)
+    with pytest.raises(SystemExit, match=said):
+        gradebook.by_hand(tmp_path)
+
+
+def test_anonymous_names_stay_whatever_the_students_name_begins_with(tmp_path):
+    students = ["'Ndrangheta", "=cmd", "\udcff bytes", "ada", "''x"]
+    first = gradebook.names_of(tmp_path, students, True)
+    assert set(first) == set(students)
+    assert gradebook.names_of(tmp_path, students, True) == first
