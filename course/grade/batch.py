@@ -312,9 +312,11 @@ def main():
     given = arguments()
     if not sandbox.available():
         print("grade: no namespaces here: files and network are NOT shut off from submitted code", flush=True)
-    if given.deadline and collect.clones(given.submissions):
-        raise SystemExit("DEADLINE: the files of clones have the time of the clone; check out what was "
-                         "pushed by then (git rev-list -1 --before=...) and leave DEADLINE out")  # fmt: skip
+    if given.deadline and (found := collect.clones(given.submissions)):
+        named = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+        raise SystemExit(f"DEADLINE: the files of clones have the time of the clone ({named}); "
+                         "check out what was pushed by then (git rev-list -1 --before=...) "
+                         "and leave DEADLINE out")  # fmt: skip
     options = Options(**{key: value for key, value in vars(given).items() if key in Options.__annotations__})
     students, passed, count = grade_class(given.submissions.resolve(), given.reports.resolve(), options)
     for student, results in sorted(students.items()):

@@ -25,6 +25,7 @@ OTHER = re.compile(r"(\.(tar|t?gz|bz2|xz|tgz|rar|7z|html?|py|pdf|docx?))+$", re.
 MOODLE = re.compile(r"^(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)$")
 CANVAS = re.compile(r"^(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d{3,})_\d{3,}_(?P<file>.+)$")
 NO_NOTEBOOK = "neither a notebook nor a zip: {}"
+TOO_LARGE = f"has more than {reading.LARGEST_NOTEBOOK >> 20} MB and is not opened"
 MOST_ENTRIES = 20_000  # of a student's folder
 MOST_FILES, MOST_UNPACKED = 200, 128 * 2**20  # notebooks of a student; bytes out of their zips
 MOST_SECONDS = 60  # for the zips of a student
@@ -80,14 +81,15 @@ def collect(folder, unpacked):
         raise SystemExit(f"SUBMISSIONS={folder}: no such folder; give one with a notebook per student")
     entries = sorted(path for path in folder.iterdir() if not reading.hidden(path.name))
     entries = [path for path in entries if not path.is_symlink()]
-    prefix = shared_prefix([path.name for path in entries if Path(path, ".git").exists()])
+    cloned = clones(folder)
+    prefix = shared_prefix(cloned)
     students = {}
     for path in entries:
         if path.is_dir() or ENDING.search(path.name) or OTHER.search(path.name):
             who, name = owner(path, prefix)
             key = f"{who.name}_{who.id}" if who.id else who.name
             student = students.setdefault(key, who)
-            student.clone = path.name if Path(path, ".git").exists() else ""
+            student.clone = path.name if path.name in cloned else ""
             student.late |= who.late
             add(student, path, name, unpacked)
     if not students:
@@ -96,8 +98,14 @@ def collect(folder, unpacked):
 
 
 def clones(folder):
-    """Whether a class's folder holds clones: their files tell when they were cloned, not pushed."""
-    return folder.is_dir() and any(folder.glob("*/.git"))
+    """The names of the clones in a class's folder: their files tell when they were cloned, not pushed.
+
+    None where not more than half of the folders are some: one student's own .git is no class of clones.
+    """
+    folders = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    folders = [path for path in folders if not reading.hidden(path.name) and not path.is_symlink()]
+    found = sorted(path.name for path in folders if Path(path, ".git").exists())
+    return found if 2 * len(found) > len(folders) else []
 
 
 def owner(path, prefix):
@@ -134,6 +142,8 @@ def add(student, path, name, unpacked):
                 add_file(student, Path(place, one), one, unpacked)
             elif OTHER.search(one):
                 others.append(one)
+    if not student.files and not others and not links:
+        student.notes.append("no notebook in the folder")
     if not student.files:
         student.notes += [NO_NOTEBOOK.format(readable(one)) for one in others[:3]]
     student.notes += [f"a link, which is not opened: {readable(one)}" for one in links[:1]]
@@ -156,12 +166,18 @@ def add_file(student, path, name, unpacked):
     if not name.lower().endswith(".zip"):
         student.files.append(file_at(path, name))
         return
+    if path.lstat().st_size > reading.LARGEST_NOTEBOOK:
+        student.notes.append(f"{readable(name)} {TOO_LARGE}")
+        return
     begin = time.monotonic()
     try:
-        found = reading.files(read(path), left)
+        found, cut = reading.files(read(path), left)
     except reading.Unreadable as error:
         student.notes.append(f"{readable(name)}: {error}")
-        found = []
+        found, cut = [], False
+    if cut:
+        limits = f"{reading.LARGEST_NOTEBOOK >> 20} MB or {reading.MOST_ZIPPED} notebooks"
+        student.notes.append(f"{readable(name)}: more than {limits} in it: the rest is not looked at")
     student.seconds += (time.monotonic() - begin) / plan.crowding()
     if not found:
         student.notes.append(f"no notebook in {readable(name)}")
@@ -190,7 +206,9 @@ def unzip_class(path, target):
     with zipfile.ZipFile(path) as file:
         for info in file.infolist():
             named = ENDING.search(info.filename) or OTHER.search(info.filename)
-            if named and info.file_size <= reading.LARGEST_NOTEBOOK:
+            if not named or info.file_size > reading.LARGEST_NOTEBOOK:
+                stand_in(info, target, bool(named))
+            else:
                 try:  # it drops .. and leading slashes, and writes links as files
                     written = file.extract(info, target)
                 except (OSError, RecursionError, RuntimeError, zipfile.BadZipFile) as error:
@@ -204,6 +222,25 @@ def unzip_class(path, target):
     inside = [one for one in target.iterdir() if not reading.hidden(one.name)]
     single = len(inside) == 1 and inside[0].is_dir() and not MOODLE.match(inside[0].name)
     return inside[0] if single and any(one.is_dir() for one in inside[0].iterdir()) else target
+
+
+def stand_in(info, target, named):
+    """Put something in the place of what is not unpacked, so that its student has a row and a note.
+
+    For a file of a hand-in's name one that is too large as well, and holds nothing on the disk; for any
+    other Moodle's folder of the student.
+    """
+    parts = [part for part in info.filename.split("/") if part not in ("", ".", "..")]
+    place = next((at for at, part in enumerate(parts[:-1], 1) if MOODLE.match(part)), 0)
+    try:
+        Path(target, *parts[:place]).mkdir(parents=True, exist_ok=True)
+        if named:
+            path = Path(target, *parts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "xb") as file:
+                file.truncate(reading.LARGEST_NOTEBOOK + 1)
+    except OSError as error:
+        print(f"SUBMISSIONS: {readable(info.filename)[:80]}: {type(error).__name__}", file=sys.stderr)
 
 
 def read(path):

@@ -57,7 +57,7 @@ def read_cells(content):
     if not content.strip():
         raise Unreadable("the file is empty, or no ordinary file")
     if len(content) > LARGEST_NOTEBOOK:
-        raise Unreadable(f"the file has {len(content) / 2**20:.0f} MB; allowed are {LARGEST_NOTEBOOK >> 20}")
+        raise Unreadable(f"the file has more than {LARGEST_NOTEBOOK >> 20} MB")
     try:
         book = json.loads(decoded(content))
     except (ValueError, RecursionError) as error:
@@ -179,21 +179,22 @@ def hidden(name):
 
 
 def unzipped(content, connection, left=None, deep=True):
-    """Send name and content of each notebook in a zip, and in a zip in it.
+    """Send name and content of each notebook in a zip, and in a zip in it; returns whether a limit ended it.
 
     left: [bytes, files] that may still come out of it, those of inner zips and of what is in them together.
+    What is no notebook, or hidden, costs nothing: a .git or .venv beside the work must not crowd it out.
     """
     left = [LARGEST_NOTEBOOK, MOST_ZIPPED] if left is None else left
     with contextlib.suppress(zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError):
         file = zipfile.ZipFile(io.BytesIO(content))
         for info in file.infolist():
             name, inner = info.filename, info.filename.lower().endswith(".zip")
-            left[1] -= 1
-            if min(left) <= 0:
-                return
             wanted = deep if inner else re.search(r"\.ipynb(\.txt|\.json)?$", name, re.IGNORECASE)
             if not wanted or hidden(name):
                 continue
+            left[1] -= 1
+            if min(left) <= 0:
+                return True
             with file.open(info) as part:
                 found = part.read(left[0])
             left[0] -= len(found)
@@ -202,6 +203,7 @@ def unzipped(content, connection, left=None, deep=True):
             else:
                 send(connection, json.dumps(name[:500]).encode())
                 send(connection, found)
+    return min(left) <= 0
 
 
 # the process with limits, and the way to it
@@ -215,8 +217,7 @@ def work(message, sockets):
     signal.alarm(job["seconds"])
     content = receive(sockets[0])
     if job["what"] == "files":
-        unzipped(content, sockets[0])
-        found = None
+        found = unzipped(content, sockets[0])
     elif job["what"] == "exercises":
         found = exercise_ids(content)
     else:
@@ -313,11 +314,11 @@ def claims(content):
 
 
 def files(content, seconds=60):
-    """[(name, content)] of the notebooks in a zip; raises Unreadable."""
+    """([(name, content)] of the notebooks in a zip, whether a limit left some out); raises Unreadable."""
     found, messages = [], asked("files", content, seconds=seconds)
-    while (name := json.loads(next(messages))) is not None:
+    while isinstance(name := json.loads(next(messages)), str):
         found.append((name, next(messages)))
-    return found
+    return found, name
 
 
 if __name__ == "__main__":
