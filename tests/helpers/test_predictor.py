@@ -140,3 +140,12 @@ def test_what_cannot_be_learned_is_refused(qm7, change, says):
         EnergyModel(axes=5).fit(*change(qm7.coordinates[:20], qm7.charges[:20], qm7.energies[:20]))
     with pytest.raises(ValueError, match="^level: 95 is not allowed; give a share between 0 and 1"):
         EnergyModel(level=95).fit(qm7.coordinates[:20], qm7.charges[:20], qm7.energies[:20])
+
+
+@pytest.mark.parametrize(("rows", "moved"), [
+    (np.r_[:60, :15], 0), (np.repeat(np.arange(25), 3), 0.02), (np.repeat(np.arange(30), 2), 0),
+], ids=["some twice", "conformers", "all twice"])
+def test_molecules_that_repeat_are_refused(qm7, rows, moved):
+    R = qm7.coordinates[rows] + moved * np.random.default_rng(0).normal(size=qm7.coordinates[rows].shape)
+    with pytest.raises(ValueError, match=r"^coordinates: \d+% of the molecules nearly equal another one, as"):
+        EnergyModel(axes=20).fit(R, qm7.charges[rows], qm7.energies[rows])
