@@ -25,7 +25,8 @@ from helpers.networks import (
     layout,
     named_layer,
     once,
-    preprocessing_of,
+    preprocessed,
+    rows,
     single,
     standard,
 )
@@ -37,11 +38,11 @@ BOX = tuple(255 * (bound - torch.tensor(MEAN)).view(3, 1, 1) for bound in (0, 1)
 
 def _score(network, direction, x):
     """g (n,) of preprocessed images, which a first layer that works in place must not overwrite."""
-    phi = single(network(x.clone())).flatten(1)
+    phi = rows(single(network(x.clone())), x)
     if direction.shape != phi.shape[1:]:
         raise ValueError(f"direction: shape {tuple(direction.shape)} is not allowed; the network gives "
                          f"{phi.shape[1]} features for images of {x.shape[2]}x{x.shape[3]} pixels")
-    return phi @ direction
+    return _at_least_float32(phi) @ direction
 
 
 def _gradient(network, direction, x):
@@ -79,6 +80,19 @@ def _finite(name, values):
         raise ValueError(str(error)) from None
 
 
+def _pixels(name, value, x):
+    """Preprocessed pixels to put in the place of those of x (n, 3, h, w), in its type and on its device."""
+    if np.ndim(value) and "int" in str(getattr(value, "dtype", "")):
+        raise ValueError(f"{name}: {value.dtype} is not allowed; give preprocessed pixels, which are floats, "
+                         "as network.preprocess makes them")
+    value = _finite(name, value).to(x)
+    value = value[0] if value.ndim == 4 and len(value) == 1 else value
+    if value.shape not in ((), (3, 1, 1), x.shape[1:]):
+        raise ValueError(f"{name}: shape {tuple(value.shape)} is not allowed; give a number, (3, 1, 1) or "
+                         f"{tuple(x.shape[1:])}, the same for all images")
+    return value.expand(x.shape[1:])
+
+
 def _prepared(network, images):
     """(checked images as they are, function of some of them, whether they are several and not one).
 
@@ -93,7 +107,7 @@ def _prepared(network, images):
     if given.is_floating_point():
         given, preprocess = _finite("images", given), lambda some: some
     else:
-        preprocess = preprocessing_of(network)
+        preprocess = partial(preprocessed, network)
     first = preprocess(given[:1] if given.ndim == 4 and given.shape[1] == 3 else given)
     if first.shape[-2:] != given.shape[-2:]:
         raise ValueError(f"network: its preprocessing makes {tuple(first.shape[-2:])} pixels of "
@@ -118,7 +132,7 @@ def _explain(function, network, direction, images, batch, gradients=True):
                              "network outside of it, or give copy.deepcopy(network)")
         weight, memory = first_weight(network), layout(network)
         images, prepare, several = _prepared(network, images)
-        direction = _finite("direction", direction).to(weight)
+        direction = _finite("direction", direction).to(_at_least_float32(weight))
         parts = images.split(batch) if images.ndim == 4 else [images]
         batches = (prepare(part).to(weight).contiguous(memory_format=memory)
                    for part in progress(parts, "heatmaps"))
@@ -188,13 +202,13 @@ def integrated_gradients(network, direction, images, steps=32, baseline=0.0, bat
 
     Complete: a heatmap adds up to g(x) - g(b), up to the quadrature. Sundararajan et al., arXiv:1703.01365.
     """
-    _finite("baseline", baseline)
     whole_number("steps", steps)
     nodes, weights = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(steps))
 
     def integrate(network, direction, x):
-        step = x - baseline
-        points = (baseline + (node.item() + 1) / 2 * step for node in nodes)
+        start = _pixels("baseline", baseline, x)
+        step = x - start
+        points = (start + (node.item() + 1) / 2 * step for node in nodes)
         return (step * _summed_gradient(network, direction, points, weights / 2, batch)).sum(1)
 
     return _explain(integrate, network, direction, images, batch)
@@ -207,7 +221,6 @@ def occlusion(network, direction, images, patch=16, stride=None, fill=0.0, batch
     averaged. Zeiler and Fergus, arXiv:1311.2901.
     """
     stride = patch if stride is None else stride
-    _finite("fill", fill)
     whole_number("patch", patch), whole_number("stride", stride)
 
     def occlude(network, direction, x):
@@ -216,14 +229,15 @@ def occlusion(network, direction, images, patch=16, stride=None, fill=0.0, batch
                              f"<= {min(x.shape[2:])}, the side of the images")
         rows, columns = ([slice(start, start + patch) for start in range(0, side - patch + stride, stride)]
                          for side in x.shape[2:])
+        filling = _pixels("fill", fill, x)
         places, several = list(product(rows, columns)), max(1, batch // len(x))
-        total, count = torch.zeros_like(x[:, 0]), torch.zeros_like(x[0, 0])
+        total, count = (torch.zeros_like(_at_least_float32(part)) for part in (x[:, 0], x[0, 0]))
         clean = _score(network, direction, x)
         for start in range(0, len(places), several):
             some = places[start:start + several]
             hidden = x.repeat(len(some), 1, 1, 1)
             for copies, place in zip(hidden.split(len(x)), some, strict=True):
-                copies[(..., *place)] = fill
+                copies[(..., *place)] = filling[(..., *place)]
             for place, score in zip(some, _score(network, direction, hidden).split(len(x)), strict=True):
                 total[(..., *place)] += (clean - score).view(-1, 1, 1)
                 count[place] += 1
@@ -244,11 +258,13 @@ def grad_cam(network, direction, images, layer, batch=BATCH):
         with torch.enable_grad(), kept_output(module) as outputs:
             score = _score(network, direction, x.detach().requires_grad_())
             maps = once(outputs, layer)
-            if maps.ndim != 4:
-                raise ValueError(f"layer: {layer!r} gives {tuple(maps.shape)}, not maps (n, maps, h, w)")
+            if maps.ndim != 4 or len(maps) != len(x):
+                raise ValueError(f"layer: {layer!r} gives {tuple(maps.shape)} for {len(x)} images, not maps "
+                                 "(n, maps, h, w)")
             slopes = _slopes(score, maps, f"layer: {layer!r} gets")
-        mixed = (slopes.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True).clamp(min=0)
-        return F.interpolate(_at_least_float32(mixed), x.shape[2:], mode="bilinear")[:, 0]
+        weights = _at_least_float32(slopes).mean((2, 3), keepdim=True)
+        mixed = (weights * maps.detach()).sum(1, keepdim=True).clamp(min=0)
+        return F.interpolate(mixed, x.shape[2:], mode="bilinear")[:, 0]
 
     return _explain(weigh, network, direction, images, batch)
 
@@ -290,6 +306,20 @@ def _check_copy(network, clone, direction, images):
                          "chance changes them, or tracing loses a step; use integrated_gradients instead")
 
 
+def _bounds(box, x):
+    """The darkest and the brightest pixel like x; ValueError where most pixels lie outside."""
+    if not isinstance(box, (tuple, list)) or len(box) != 2:
+        raise ValueError(f"box: {box!r} is not allowed; give (darkest, brightest) pixel or None")
+    low, high = (_pixels("box", bound, x).expand_as(x) for bound in box)
+    if not (low < high).all():
+        raise ValueError("box: its first bound is not below the second; give (darkest, brightest) pixel")
+    inside = ((low <= x) & (x <= high)).float().mean()
+    if inside < 0.5:  # a little noise may leave it, and so may what preprocessing rounds
+        raise ValueError(f"box: only {inside:.0%} of the pixels lie inside; give what black and white become "
+                         "by the network's preprocessing")
+    return low, high
+
+
 def _boxed(box, network, direction, x):
     """z^B: R_i = sum_j (x_i w_ij - l_i w+_ij - h_i w-_ij) / (the same summed over i) R_j."""
     first = next(module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear)))
@@ -299,8 +329,7 @@ def _boxed(box, network, direction, x):
     if not isinstance(first, nn.Conv2d) or not torch.equal(pixels, x):
         raise ValueError("box: the first layer that reads the pixels is no convolution; allowed is box=None")
     upper = _slopes(score, output, "network: its first layer gets") * output.detach()
-    bounds = (_finite("box", bound).to(x).expand_as(x) for bound in box)
-    leaves = [leaf.detach().requires_grad_() for leaf in (x, *bounds)]
+    leaves = [leaf.detach().requires_grad_() for leaf in (x, *_bounds(box, x))]
     weights = first.weight, first.weight.clamp(min=0), first.weight.clamp(max=0)
     unbiased = {} if first.bias is None else {"bias": torch.zeros_like(first.bias)}
     with torch.enable_grad():
@@ -308,4 +337,5 @@ def _boxed(box, network, direction, x):
                         for leaf, weight in zip(leaves, weights, strict=True))
         z = z - low - high  # at least 0 inside the box; where it is 0, so is every contribution to it
         gradients = torch.autograd.grad(z, leaves, upper / torch.where(z > 0, z, 1).detach())
-    return sum(leaf.detach() * gradient for leaf, gradient in zip(leaves, gradients, strict=True)).sum(1)
+    return sum(_at_least_float32(leaf.detach()) * gradient
+               for leaf, gradient in zip(leaves, gradients, strict=True)).sum(1)

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import hashlib
+import inspect
 import os
 from functools import partial
 from itertools import chain
@@ -14,7 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
 
-from helpers import datasets, files
+from helpers import files
 from helpers.images import (
     BATCH,
     SIZE,
@@ -26,6 +27,7 @@ from helpers.images import (
     read_image,
 )
 from helpers.runtime import progress, whole_number
+from helpers.weights import squeezenet1_1, vgg16
 
 NETWORKS = ("squeezenet1_1", "vgg16")
 MEAN = (0.48235, 0.45882, 0.40784)  # RGB in 0..1; the standard deviation is 1/255 in every channel
@@ -57,7 +59,7 @@ def load_network(name="squeezenet1_1", weights="imagenet"):
     if name in NETWORKS:
         network, own = getattr(models, name)(weights=None).features, preprocess
         if weights:
-            network.load_state_dict({"squeezenet1_1": _squeezenet_weights, "vgg16": _vgg16_weights}[name]())
+            network.load_state_dict({"squeezenet1_1": squeezenet1_1, "vgg16": vgg16}[name]())
     else:
         default = models.get_model_weights(name).DEFAULT
         network = models.get_model(name, weights=default if weights else None)
@@ -89,16 +91,44 @@ def preprocessing_of(network):
                      "uint8 images to floats, such as networks.preprocess, or give float images")
 
 
+def preprocessed(network, images):
+    """uint8 images as the network's preprocessing makes them; float images as they are.
+
+    Raises ValueError where the result is no tensor of finite floats, or no longer one entry for each image.
+    """
+    if images.is_floating_point():
+        said, result = "images: some are", images
+    else:
+        said, result = "network: its preprocessing makes some", preprocessing_of(network)(images)
+        kind = getattr(result, "dtype", type(result).__name__)
+        if not (isinstance(result, torch.Tensor) and result.is_floating_point()):
+            raise ValueError(f"network: its preprocessing gives {type(result).__name__} of {kind}; allowed "
+                             "is a tensor of floats, made from images.float(): whole numbers wrap around")
+        if result.shape[:1] != images.shape[:1]:
+            raise ValueError(f"network: its preprocessing makes {tuple(result.shape)} of "
+                             f"{tuple(images.shape)}; allowed is one result for each image")
+    if not result.isfinite().all():
+        raise ValueError(f"{said} NaN or infinite; allowed are finite numbers")
+    return result
+
+
 @contextlib.contextmanager
 def evaluation(network):
     """The network in evaluation mode for as long as the block lasts; each part's own mode afterwards.
 
-    Raises ValueError for weights without values and for batch normalisation without running statistics, by
-    which the images of a batch would change each other's features and heatmaps.
+    Raises ValueError for weights without values, a forward pass that needs more than images, and batch
+    normalisation without running statistics, by which the images of a batch would change each other's.
     """
-    lazy = [name for name, value in network.named_parameters() if isinstance(value, UninitializedParameter)]
+    lazy = [name for name, value in chain(network.named_parameters(), network.named_buffers())
+            if isinstance(value, UninitializedParameter) or value.is_meta]
     if lazy:
-        raise ValueError(f"network: {lazy[0]} has no values yet; run the network once on images of your size")
+        raise ValueError(f"network: {lazy[0]} has no values yet; run the network once on images of "
+                         "your size (lazy layers), or load its weights (device meta)")
+    needed = [name for name, value in inspect.signature(network.forward).parameters.items()
+              if value.default is value.empty and value.kind not in (value.VAR_POSITIONAL, value.VAR_KEYWORD)]
+    if len(needed) > 1:
+        raise ValueError(f"network: its forward pass needs {' and '.join(needed)}; wrap it in a module "
+                         "that needs images alone")
     for name, module in network.named_modules():
         if isinstance(module, _BatchNorm) and module.running_mean is None:
             raise ValueError(f"network: {name or 'it'} normalises by the batch even in evaluation mode; give "
@@ -177,50 +207,19 @@ def single(output):
     return output
 
 
+def rows(output, images, what="network: it"):
+    """The output as (n, d), a row for each image; ValueError where its first axis does not count them."""
+    if output.shape[:1] != (len(images),):
+        raise ValueError(f"{what} gives {tuple(output.shape)} for {len(images)} images; allowed is an output "
+                         "whose first axis is the images'")
+    return output.reshape(len(images), -1)
+
+
 def once(kept, layer):
     """The one output that `kept_output` collected; ValueError where the layer works more often, or never."""
     if len(kept) != 1:
         raise ValueError(f"layer: {layer!r} works {len(kept)} times in one pass; give one that works once")
     return kept.pop()
-
-
-def _squeezenet_weights():
-    """State of squeezenet1_1().features from the Keras file: kernels HWIO to OIHW, first one BGR to RGB."""
-    path = datasets.network_weights("squeezenet1_1")
-    if path.suffix == ".safetensors":  # the sample's network, in half precision
-        from safetensors.torch import load_file
-
-        return {name: tensor.float() for name, tensor in load_file(path).items()}
-    import h5py
-
-    layers = {"conv1": "0"}
-    for fire, index in zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True):
-        for part in ("squeeze1x1", "expand1x1", "expand3x3"):
-            layers[f"fire{fire}/{part}"] = f"{index}.{part}".replace("squeeze1x1", "squeeze")
-    state = {}
-    with h5py.File(path, "r") as file:
-        for keras, ours in layers.items():
-            kernel, bias = (file[keras][name.decode()][()] for name in file[keras].attrs["weight_names"])
-            state[f"{ours}.weight"] = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
-            state[f"{ours}.bias"] = torch.from_numpy(bias)
-    return state | {"0.weight": state["0.weight"].flip(1)}
-
-
-def _vgg16_weights():
-    """State of vgg16().features: a features-only file of one's own, else torchvision's verified download."""
-    path = datasets.network_weights("vgg16")
-    if path is None:
-        from torchvision.models import VGG16_Weights
-
-        state = VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(check_hash=True, progress=False)
-    elif path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(path)
-    else:
-        state = torch.load(path, weights_only=True)
-    return {key.removeprefix("features."): value for key, value in state.items()
-            if not key.startswith("classifier")}
 
 
 def preprocess(images):
@@ -278,9 +277,9 @@ def _activations(network, batches, module, layer):
     with torch.inference_mode(), evaluation(network), kept_output(module) as kept:
         weight, memory = first_weight(network), layout(network)
         for part in batches:
-            part = part if part.is_floating_point() else preprocessing_of(network)(part)
-            network(part.clone().to(weight, memory_format=memory))
-            yield once(kept, layer).flatten(1).float().cpu().numpy()
+            network(preprocessed(network, part).clone().to(weight, memory_format=memory))
+            said = "network: it" if layer is None else f"layer: {layer!r}"
+            yield rows(once(kept, layer), part, said).float().cpu().numpy()
 
 
 def _preprocessing(network, images):

@@ -28,7 +28,8 @@ EQUIVALENT = {  # (module, line, change): reason
      "3 * sd[feature[rows]] * rng.choice([-1, 1], count) -> "
      "3 * sd[feature[rows]] / rng.choice([-1, 1], count)"):
         "a sign divides as it multiplies",
-    ("heatmaps", "total, count = torch.zeros_like(x[:, 0]), torch.zeros_like(x[0, 0])", "0 -> -1"):
+    ("heatmaps", "total, count = (torch.zeros_like(_at_least_float32(part)) for part in (x[:, 0], x[0, 0]))",
+     "0 -> -1"):
         "only shape and type are read",
     ("heatmaps", "slopes = torch.autograd.grad(score.sum(), values, allow_unused=True)[0]", "0 -> -1"):
         "a tuple of one",

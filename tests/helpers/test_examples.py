@@ -11,7 +11,7 @@ from helpers.files import ROOT
 
 PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## helpers\.(\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
-OWN = {"files", "sources", "figures", "softmin_tasks", "xyz"}  # serve the course, as the page says
+OWN = {"files", "sources", "figures", "softmin_tasks", "weights", "xyz"}  # serve the course, as the page says
 MODULES = {path.stem for path in (ROOT / "helpers").glob("[a-z]*.py")} - OWN
 
 
