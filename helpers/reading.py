@@ -20,21 +20,24 @@ BINARY = {b"PK\x03\x04": "an Excel or zip file; save the sheet as CSV",
           b"[{": "JSON; save it as CSV", b'{"': "JSON; save it as CSV"}
 MISSING_WORDS = ["-", "--", "?", ".", "n.a.", "k.A.", "missing", "#N/V",
                  "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?"]
-QUOTED = re.compile(r'(?<![^\n,;\t|])"(?:[^"]|"")*+"(?=[,;\t|\n]|$)')  # may hold separators and line breaks
-NUMBER = (r"([$€£¥]?)\s?((?:-?(?!0)\d{{1,3}}(?:[{group}\s'’]\d{{3}})+|[-+]?\d*)(?:[{point}]\d+)?)"
+QUOTED = re.compile(  # may hold separators and line breaks
+    r'(?:(?<![^\n,;\t|])|(?<=[,;|] ))"(?:[^"]|"")*+"(?=[,;\t|\n]|$)')
+NUMBER = (r"([$€£¥]?)\s?((?:-?(?!0)\d{{1,3}}(?:[{group}\s'’]\d{{3}})+"
+          r"|\+(?!0)\d{{1,3}}(?:[{group}'’]\d{{3}}){{1,2}}|[-+]?\d*)(?:[{point}]\d+)?)"  # +49 221 591 dials
           r"\s?(%|[$€£¥]|[^\W\d_]{{1,5}}[²³]?)?")
 
 
 def read_table(path):
     """A DataFrame of a text file whose first line names the columns, whatever separates these.
 
-    The separator is the one of , ; tab and | that splits the header most often, else spaces, or what Excel's
-    "sep=;" says; decimal commas, signs between thousands, and %, a currency or a unit that a whole column
-    carries are read as numbers; usual signs for a missing value (MISSING_WORDS) as missing; text is UTF-8,
-    else UTF-16 (with its mark), else Windows-1252. Whatever is not plain is said in a warning. Where nothing
-    in the file settles whether 1,250 is 1.25 or 1250, the comma is decimal between semicolons and in a file
-    of one column, else the point is; that is said with an example. Every text is looked at: 20,000 rows of 36
-    columns with decimal commas take some ten seconds.
+    The separator is the one of ; tab | and , that splits the rows as it splits the header (where several do,
+    not the comma: "length, mm;width, mm"), else spaces, or what Excel's "sep=;" says; decimal commas, signs
+    between thousands, and %, a currency or a unit that a whole column carries are read as numbers; usual
+    signs for a missing value (MISSING_WORDS) as missing; text is UTF-8, else UTF-16 (with its mark), else
+    Windows-1252. Whatever is not plain is said in a warning. Where nothing in the file settles whether 1,250
+    is 1.25 or 1250, the comma is decimal between semicolons and in a file of one column, else the point is;
+    that is said with an example. Every text is looked at: 20,000 rows of 36 columns with decimal commas take
+    some ten seconds.
     Raises ValueError naming the file where it is no file, empty, a web page, an Excel file or the like, where
     the first line does not name the columns, or a row has too many values.
     """
@@ -66,7 +69,23 @@ def _separator(text):
         numbers = [NUMBER.format(group=group, point=point) for group, point in (",.", ".,")]
         if lines and all(any(re.fullmatch(number, line.strip()) for number in numbers) for line in lines):
             return ALONE
-    return max(",;\t|", key=header.count)
+    rows = [line for line in bare.splitlines()[1:] if line]
+    return _most_regular(header, rows[:-1] or rows)  # the last one may be cut
+
+
+def _most_regular(header, rows):
+    """The sign that splits most rows as it splits the header; of equals not a comma, which names hold too.
+
+    A row may end with one separator more. Where none fits, the header's commonest sign that rows have.
+    """
+    def fitting(sign):
+        more = [(row.count(sign) - header.count(sign), row.endswith(sign)) for row in rows]
+        return sum(extra == 0 or (extra == 1 and ends) for extra, ends in more)
+
+    signs = [sign for sign in ";\t|," if sign in header] or [","]
+    fits = {sign: fitting(sign) for sign in signs}
+    return max(signs, key=lambda sign: (fits[sign], fits[sign] > 0 and sign != ",",
+                                        any(sign in row for row in rows), header.count(sign)))
 
 
 def _parsed(path, text, separator, **how):
@@ -74,7 +93,8 @@ def _parsed(path, text, separator, **how):
 
     Each column is read in one piece, so that a code is not 1 here and "1" there.
     """
-    read = partial(pd.read_csv, sep=separator, na_values=MISSING_WORDS, low_memory=False, **how)
+    read = partial(pd.read_csv, sep=separator, na_values=MISSING_WORDS, low_memory=False,
+                   skipinitialspace=True, **how)
     try:
         if files.disguise(path):
             raise pd.errors.ParserError

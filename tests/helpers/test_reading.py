@@ -63,6 +63,8 @@ def read(folder, content, encoding="utf-8"):
     (",", ["+49 221 591 173", "+49 30 123 456"], None, ""),  # telephones
     (",", ["030 123 456", "0221 591 173"], None, ""),
     (",", ["+3.5", "-2"], [3.5, -2], ""),
+    (";", ["+1.231,50", "-1.231,50"], [1231.5, -1231.5], "decimal commas"),
+    (",", ["+49.221.591.173", "+49.30.123.456"], None, ""),
     (",", ["-.5 %", "2 %"], [-0.5, 2], "numbers of '%' in 'x'"),
 ])
 def test_numbers_as_people_write_them(tmp_path, separator, texts, numbers, says):
@@ -83,6 +85,7 @@ def test_numbers_as_people_write_them(tmp_path, separator, texts, numbers, says)
     ("Kunden\nname,ort\nA,Bonn\n", "names 1 columns in its first line and has 2 values in the row below"),
     (ROWS.replace(",age", ""), "names 2 columns in its first line and has 3 values in the row below"),
     ("a;b\n0;1;\n1;2;3\n", "names 2 columns in its first line and has 3 values in the row below"),
+    ("a;b, c, d\n1;2;3\n", "names 2 columns in its first line and has 3 values in the row below"),
     ("note\nwind, rain\nsun\n", "names 1 columns in its first line and has 2 values in the row below"),
     ('<?xml version="1.0"?>\n<Workbook>\n', "is XML; save it as CSV"),
     ('[{"a": 1}]', "is JSON; save it as CSV"),
@@ -183,11 +186,35 @@ def test_what_stands_in_quotes_is_no_separator(tmp_path):
     assert read(tmp_path, 'name;inch\npipe 5";3\nbar 6";4\n')[0]["name"].tolist() == ['pipe 5"', 'bar 6"']
 
 
+@pytest.mark.parametrize(("content", "columns", "first"), [
+    ("Länge, mm;Breite, mm;Höhe, mm\n5,13;4,87;5,46\n5,2;4,9;5\n", ["Länge, mm", "Breite, mm", "Höhe, mm"],
+     [5.13, 4.87, 5.46]),
+    ("Länge, mm;Breite, mm\n5,13;4,87;\n5,20;4,91;\n", ["Länge, mm", "Breite, mm"], [5.13, 4.87]),
+    ("id;note (a, b, c)\n0;0\n1;1\n", ["id", "note (a, b, c)"], [0, 0]),
+    ("id|note, a, b\n0|0\n", ["id", "note, a, b"], [0, 0]),
+    ("id,note;a;b;c\n0,1\n2,3\n", ["id", "note;a;b;c"], [0, 1]),
+    ("a, b;c\n" + 20_000 * "1,5;2\n", ["a, b", "c"], [1.5, 2]),  # more than is looked at, and cut in a row
+])
+def test_units_after_a_comma_are_no_columns(tmp_path, content, columns, first):
+    frame, _ = read(tmp_path, content)
+    assert frame.columns.tolist() == columns
+    assert frame.iloc[0].tolist() == first
+
+
+def test_spaces_after_separators_are_no_part_of_a_value(tmp_path):
+    frame, said = read(tmp_path, 'age, work, note\n39, ?, "a, b"\n50, State, c\n')
+    assert frame["work"].isna().tolist() == [True, False]
+    assert frame["note"].tolist() == ["a, b", "c"]
+    assert frame["work"][1] == "State"
+    assert not said
+    assert read(tmp_path, "a\tb\n\t2\n1\t3\n")[0].iloc[0].tolist()[1] == 2
+
+
 def test_names_that_are_equal_without_spaces_are_told_apart(tmp_path):
     frame, said = read(tmp_path, "kg,kg ,kg.1, kg\n1,2,3,4\n")
-    assert frame.columns.tolist() == ["kg", "kg.2", "kg.1", "kg.3"]
+    assert frame.columns.tolist() == ["kg", "kg.3", "kg.1", "kg.2"]
     assert frame.iloc[0].tolist() == [1, 2, 3, 4]
-    assert "columns of one name, the second as 'kg.2'" in said
+    assert "columns of one name, the second as 'kg.3'" in said
 
 
 def test_a_long_column_is_of_one_type(tmp_path):
