@@ -35,14 +35,24 @@ def finite_numbers(X, smallest=-np.inf, name="X", allowed="an (n, d) array of nu
 
 
 def one_each(name, values, count):
-    """Names or groups as an array (count,); ValueError for another shape, and where one is missing."""
-    array = np.asarray(values)
+    """Names or groups as an array (count,); ValueError for another shape, one missing, mixed types."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name}: entries differ in length; give ({count},)") from None
     if array.shape != (count,):
         raise ValueError(f"{name}: shape {array.shape} is not allowed; give ({count},)")
-    missing = np.ma.getmaskarray(values) if np.ma.is_masked(values) else pd.isna(array)
+    # as words np.asarray would write NaN "nan" and 1 "1"
+    single = np.asarray(values, dtype=object) if array.dtype.kind in "OUS" else array
+    missing = np.ma.getmaskarray(values) if np.ma.is_masked(values) else pd.isna(single)
     if missing.any():
         raise ValueError(f"{name}: {missing.sum()} are missing, the first at [{missing.argmax()}]; give a "
                          "name to each, or leave out their rows")
+    if array.dtype.kind in "OUS":
+        words = np.array([isinstance(one, str) for one in single], dtype=bool)
+        if words.any() and not words.all():
+            raise ValueError(f"{name}: {single[words][0]!r} and {single[~words][0]!r} differ in type; "
+                             "give words alone or numbers alone")
     return array
 
 
