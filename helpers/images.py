@@ -33,15 +33,17 @@ def read_image(path, size=SIZE):
     It is turned upright as its EXIF data say. Grey, black-and-white, palette and fully opaque pictures are
     converted, and of several frames the first is taken, with a warning. Raises ValueError naming the file
     where it does not decode (HEIC and web pages called .jpg by name), where its colours have no one
-    translation to 8-bit RGB (it says what to do), or where a side has under 16 pixels; and for another size.
+    translation to 8-bit RGB (it says what to do), where channels have more than 8 bits, or where a side has
+    under 16 pixels; and for another size.
     """
     whole_number("size", size)
     try:
         with Image.open(path) as opened:
             if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # phones keep two in one .jpg
                 warnings.warn("of images with several frames the first is taken", stacklevel=2)
+            deep = _more_than_8_bits(opened)  # before it is decoded
             image, mode = ImageOps.exif_transpose(opened), opened.mode
-            sides, image = image.size, _as_rgb(image)
+            sides, image = image.size, None if deep else _as_rgb(image)
             if image is not None and min(sides) >= 16:
                 return torch.from_numpy(np.array(image.resize((size, size), Image.BILINEAR))).permute(2, 0, 1)
     except (FileNotFoundError, Warning):
@@ -54,10 +56,20 @@ def read_image(path, size=SIZE):
         raise ValueError(f"image: '{path}' {said}") from None
     if image is None:
         kind = "RGBA" if mode in ("LA", "PA", "P", "La", "RGBa", "RGB") else mode[:4]  # I;16B is I;16
-        mode = "RGB with a transparent colour" if mode == "RGB" else mode
+        kind = "I;16" if deep else kind
+        mode = "RGB with a transparent colour" if mode == "RGB" and not deep else mode
+        mode = f"{mode} of 16 bits a channel" if deep and mode[0] != "I" else mode
         raise ValueError(f"image: '{path}' has mode {mode!r}; allowed is 'RGB', three channels of 8 bits: "
                          f"{REMEDIES.get(kind, 'save it as RGB')}")
     raise ValueError(f"image: '{path}' has {sides[0]}x{sides[1]} pixels; allowed are at least 16x16")
+
+
+def _more_than_8_bits(opened):
+    """Whether the file of an opened picture has more than 8 bits a channel; RGB keeps the upper 8."""
+    coded = [tile[3] for tile in opened.tile]  # ("RGB;16L", 0, 1), in PPM ("RGB", largest value)
+    largest = [args[1] for args in coded if opened.format == "PPM" and isinstance(args, tuple)]
+    bits = opened.tag_v2.get(258) or () if opened.format == "TIFF" else ()
+    return any(";16" in str(args) for args in coded) or max([*bits, 0]) > 8 or max([*largest, 0]) > 255
 
 
 def _as_rgb(image):
@@ -178,17 +190,29 @@ def _check_classes(root, found, within, notes):
                          "one folder of them, or give them other names")
 
 
+def as_photographs(name, images):
+    """The images; ValueError naming the argument where they are no uint8 array or tensor (n, 3, h, w)."""
+    images = images if isinstance(images, torch.Tensor) else np.asarray(images)
+    shape, kind = tuple(images.shape), str(images.dtype).removeprefix("torch.")
+    if len(shape) != 4 or shape[1] != 3:
+        raise ValueError(f"{name}: shape {shape} is not allowed; give (n, 3, height, width)")
+    if kind != "uint8":
+        raise ValueError(f"{name}: type {kind} is not allowed; give uint8, 0 to 255, as load_images does")
+    return images
+
+
 def near_duplicates(images, groups=None, likeness=0.99):
     """Pairs (k, 2) of images that show the same picture: rows i < j, correlated by more than `likeness`.
 
     images: uint8 (n, 3, h, w), compared in grey at 16x16 pixels, so that size, compression and brightness do
     not matter; two plain ones are the same where their grey is. Mirrored, turned and cut ones are not
     found. groups: (n,) class or split of each; then only pairs of different groups, which make a test set
-    easier than the world. Raises ValueError for other shapes, or a group that is missing.
+    easier than the world. Raises ValueError for other images, a likeness that is not between 0 and 1, or a
+    group that is missing.
     """
-    images = torch.as_tensor(images)
-    if images.ndim != 4:
-        raise ValueError(f"images: shape {tuple(images.shape)} is not allowed; give (n, 3, height, width)")
+    images = torch.as_tensor(as_photographs("images", images))
+    if not (isinstance(likeness, (int, float, np.number)) and 0 < likeness < 1):
+        raise ValueError(f"likeness: {likeness!r} is not allowed; give a correlation between 0 and 1")
     grey = torch.cat([F.interpolate(part.float().mean(1, keepdim=True), (16, 16), mode="area")
                       for part in images.split(BATCH)]).flatten(1)  # all as floats take four times the memory
     mean = grey.mean(1, keepdim=True)
