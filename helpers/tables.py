@@ -12,10 +12,15 @@ from sklearn.preprocessing import OneHotEncoder, PowerTransformer, RobustScaler,
 
 from helpers.anomalies import feature_relevance
 from helpers.reading import read_table  # noqa: F401, part of this module for its users
+from helpers.runtime import whole_number
 from helpers.softmin import LARGEST, data_matrix, nearest_distances
 
 FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 0.5  # rows of a table; words of a category; of quantiles
-ID = re.compile(r"(?i:(?:^|[_\s.-])(?:id|nr|uuid)$|^(?:index|key|zip|zip.?code|plz|postcode)$)|[a-z]I[Dd]$")
+ID = re.compile(r"(?i:(?:^|[_\s.-])(?:id|nr|uuid)$|^unnamed: 0(?:\.\d+)*$"
+                r"|^(?:index|key|zip|zip.?code|plz|postcode)$)|[a-z]I[Dd]$")
+NUMBERED = re.compile(r"^Unnamed: \d+$|(?:^|[_\s.-])(?:[Nn]o\.?|(?i:num|number))$|(?i:nummer)$"
+                      r"|[a-z](?:N[or]|Num|Number)$")  # NO is an oxide
+DAY = re.compile(r"\d([./-])\d{1,2}\1\d\d|^\d{4}[/-]\d\d$|(?i:[a-z]{3}.*\d{4})")  # not "10-20" and "Mon"
 MISSING_CODES = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
 
 
@@ -23,7 +28,8 @@ MISSING_CODES = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
 class Prepared:
     """A table as numbers: X (n, d); owner (d,) the frame's column each belongs to; rows (n,) of the frame.
 
-    left_out and steps: frames (what, count, reason) and (column, step), for a report.
+    left_out and steps: frames (what, count, reason) and (column, step), for a report. marks: a hash of each
+    row of the frame, (n,), by which `explain` knows it again.
     """
 
     X: np.ndarray
@@ -31,6 +37,12 @@ class Prepared:
     rows: np.ndarray
     left_out: pd.DataFrame
     steps: pd.DataFrame
+    marks: np.ndarray
+
+
+def _marks(frame, owner, rows):
+    """(n,) a hash of what the frame has in these rows, in the columns that became numbers."""
+    return pd.util.hash_pandas_object(frame[list(dict.fromkeys(owner))].iloc[rows], index=False).to_numpy()
 
 
 def prepare(frame, leave_out=(), most_rows=5000, seed=0):
@@ -50,7 +62,7 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     """
     leave_out = leave_out if pd.api.types.is_list_like(leave_out) else [leave_out]
     _check(frame, leave_out, most_rows)
-    infinite = frame.isin([np.inf, -np.inf])
+    given, infinite = frame, frame.isin([np.inf, -np.inf])
     frame = frame.mask(infinite)
     why = {name: "asked for" if name in leave_out else _why_not(name, frame[name]) for name in frame}
     kept = [name for name in frame if not why[name]]
@@ -71,7 +83,7 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     owner = np.repeat(np.array([*parts], dtype=object), [part.shape[1] for part in parts.values()])
     reasons = pd.DataFrame(left_out, columns=["what", "count", "reason"])
     done = pd.DataFrame(steps.items(), columns=["column", "step"])
-    return Prepared(np.hstack([*parts.values()]), owner, rows, reasons, done)
+    return Prepared(np.hstack([*parts.values()]), owner, rows, reasons, done, _marks(given, owner, rows))
 
 
 def _check(frame, leave_out, most_rows):
@@ -132,13 +144,14 @@ def _why_not(name, values):
     if units.notna().all(axis=None) and len(units.drop_duplicates()) > 1:
         first, second = words[~units.duplicated()].iloc[:2]
         return f"numbers in several units such as {first!r} and {second!r}"
-    if present.nunique() <= MOST_WORDS:
-        return ""
-    if numbers.all():
-        return f"numbers stored as text such as {words.iloc[0]!r}; pandas.to_numeric makes numbers of them"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas says that it guesses the format
         dates = pd.to_datetime(words, errors="coerce", format="mixed")
+    if present.nunique() <= MOST_WORDS:
+        days = dates.notna() & words.map(lambda word: bool(DAY.search(word)))
+        return "a date" if days.mean() > 0.9 else ""
+    if numbers.all():
+        return f"numbers stored as text such as {words.iloc[0]!r}; pandas.to_numeric makes numbers of them"
     many = f"{present.nunique()} different texts such as {words.iloc[0]!r}: no number and no category"
     return "a date" if dates.notna().mean() > 0.9 else many
 
@@ -152,7 +165,7 @@ def _why_not_numbers(name, numbers):
     if (numbers != np.round(numbers)).any():
         return ""
     different = len(np.unique(numbers))
-    if different > 2 and ID.search(name):
+    if different > 2 and (ID.search(name) or different == len(numbers) and NUMBERED.search(name)):
         return "names the rows" if different == len(numbers) else "names what several rows belong to"
     if (numbers < 19000101).any() or (numbers > 21001231).any():
         return ""
@@ -228,20 +241,36 @@ def _bent_inside(numbers, inside, middle):
 
 
 def _missing_code(numbers):
-    """What to say of a number that stands apart, occurs more than once and is a usual code for "missing"."""
-    for code in (numbers.min(), numbers.max()):
-        low, high = numbers[numbers != code].quantile([0.25, 0.75])
-        apart = not low - 3 * (high - low) <= code <= high + 3 * (high - low)
-        count = int((numbers == code).sum())
-        if code in MISSING_CODES and count > 1 and apart:
-            return f"; {code:g} occurs {count} times: missing? then leave those cells empty"
-    return ""
+    """What to say of numbers that stand apart, occur more than once and are usual codes for "missing"."""
+    said = []
+    while numbers.nunique() > 1:
+        ends = numbers.min(), numbers.max()
+        code = next((end for end in ends if _stands_for_missing(end, numbers)), None)
+        if code is None:
+            break
+        said.append(f"{code:g} occurs {(numbers == code).sum()} times")
+        numbers = numbers[numbers != code]
+    return f"; {', '.join(said)}: missing? then leave those cells empty" if said else ""
+
+
+def _stands_for_missing(code, numbers):
+    low, high = numbers[numbers != code].quantile([0.25, 0.75])
+    apart = not low - 3 * (high - low) <= code <= high + 3 * (high - low)
+    return code in MISSING_CODES and (numbers == code).sum() > 1 and apart
 
 
 def stiffness(X):
     """A gamma for softmin scores of X (n, d): 1 / median squared distance to the nearest, copies aside."""
     nearest = nearest_distances(data_matrix(X)) ** 2
     return 1 / float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else 1.0
+
+
+def _row_of(prepared, row):
+    """ValueError where row is no row number of prepared.X."""
+    whole = isinstance(row, (int, np.integer)) and not isinstance(row, bool)
+    if not (whole and 0 <= row < len(prepared.X)):
+        raise ValueError(f"row: {row!r} is not allowed; give a row number of prepared.X, 0 to "
+                         f"{len(prepared.X) - 1}")
 
 
 def row_relevance(x, others, gamma):
@@ -257,9 +286,15 @@ def explain(frame, prepared, gamma, row, top=3, nearest=10):
 
     row: of prepared.X. Columns: column, share of the score, value, nearest (median of the `nearest` rows, of
     words the commonest one) and words ("Frozen 36,534 against 3,000 among its nearest rows", "Region Oporto,
-    as 2 of its 10 nearest rows").
+    as 2 of its 10 nearest rows"). Raises ValueError for another frame than `prepare` took, or one in another
+    order, for no row of it, and where top or nearest is no whole number of at least 1.
     """
     X = prepared.X
+    _row_of(prepared, row), whole_number("top", top), whole_number("nearest", nearest)
+    if len(frame) <= prepared.rows.max() or not set(prepared.owner) <= set(frame) or not np.array_equal(
+            _marks(frame, prepared.owner, prepared.rows), prepared.marks):
+        raise ValueError("frame: its rows are not those of prepared, or in another order; give the frame "
+                         "that prepare took")
     others = np.delete(np.arange(len(X)), row)
     relevance = row_relevance(X[row], X[others], gamma)
     share = pd.Series(relevance / max(relevance.sum(), 1e-300)).groupby(prepared.owner, sort=False).sum()
@@ -290,7 +325,8 @@ def _said(value):
 
 def first_column_stability(prepared, gamma, row, resamples=100, seed=0):
     """(column, share): the column that leads the explanation of a row, and in which part of the half-samples
-    of the other rows it leads again."""
+    of the other rows it leads again. Raises ValueError for no row of prepared.X, no resamples, no seed."""
+    _row_of(prepared, row), whole_number("resamples", resamples)
     X, rng = prepared.X, np.random.default_rng(seed)
     others = np.delete(np.arange(len(X)), row)
 
