@@ -13,11 +13,13 @@ from scipy.stats import norm, rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from helpers.softmin import (
+    at_least_one,
     data_matrix,
     distances_to_others,
     finite_numbers,
     nearest_distances,
     positive,
+    random_numbers,
     row_blocks,
     softmin,
     softmin_rows,
@@ -183,7 +185,8 @@ def resampled_scores(X, gamma, resamples=100, replace=True, keep_copies=False, s
     meets itself at distance 0). NaN where no other row was drawn. The resamples depend on the seed alone.
     """
     X, gamma = data_matrix(X), positive("gamma", gamma)
-    n, rng = len(X), np.random.default_rng(seed)
+    n, rng = len(X), random_numbers(seed)
+    at_least_one("resamples", resamples)
     drawn = [rng.choice(n, n if replace else n // 2, replace=replace) for _ in range(resamples)]
     counts = np.array([np.bincount(d, minlength=n) for d in drawn], dtype=float)
     scores = np.empty((resamples, n))
@@ -208,12 +211,13 @@ def plant_anomalies(X, kind, rng, count=20):
     kind: "global" uniform in the box of the data, "dependency" each feature drawn from another row (margins
     kept), "feature" one feature of a real row shifted by 3 sd up or down, "cluster" a tight group (0.1 sd) at
     one "global" place. labels: 1 where planted; feature: the shifted one, else -1.
-    Raises ValueError for another kind or a count that leaves no real row.
+    Raises ValueError for another kind, a count that leaves no real row, or rng that is no NumPy generator.
     """
     X = data_matrix(X).copy()
     if kind not in PLANTED:
         raise ValueError(f"kind: {kind!r} is not known; allowed are {', '.join(PLANTED)}")
-    if not 0 < count < len(X):
+    _check_generator(rng)
+    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or not 0 < count < len(X):
         raise ValueError(f"count: {count!r} is not allowed; allowed are 1 to {len(X) - 1}")
     n, d = X.shape
     low, high, sd = X.min(axis=0), X.max(axis=0), X.std(axis=0)
@@ -233,6 +237,11 @@ def plant_anomalies(X, kind, rng, count=20):
     return X, labels, feature
 
 
+def _check_generator(rng):
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng: {rng!r} is not allowed; give a generator, such as np.random.default_rng(0)")
+
+
 def one_group_copy(X, rng):
     """Return (n, d) rows with the columns of X (n, d) and its correlations, but one group: a Gaussian copula.
 
@@ -241,6 +250,7 @@ def one_group_copy(X, rng):
     introduction to copulas (2006).
     """
     X = data_matrix(X)
+    _check_generator(rng)
     normal = norm.ppf(rankdata(X, axis=0) / (len(X) + 1))
     with np.errstate(invalid="ignore"):  # 0 / 0 of a constant column
         correlations = np.atleast_2d(np.corrcoef(normal.T))

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from helpers.runtime import not_negative
-from helpers.softmin import finite_numbers
+from helpers.softmin import finite_numbers, random_numbers
 
 
 def sparseness(heatmaps):
@@ -53,12 +53,12 @@ def refilled(images, holes, noise=0.0, seed=0):
     Each removed pixel becomes the weighted mean of its neighbours, 1/6 beside and 1/12 across, those removed
     solved for at once; `noise` is the standard deviation of what is added to them. Rong et al.,
     arXiv:2202.00449 (noisy linear imputation of ROAD). Raises ValueError for a hole without a border, for
-    NaN around one, and for whole numbers, which would cut off the digits of what is filled in.
+    NaN around one, for whole numbers, which would cut off the digits of what is filled in, and for no seed.
     """
     not_negative("noise", noise)
     if not images.is_floating_point():
         raise ValueError(f"images: {images.dtype} is not allowed; give floats, as networks.preprocess does")
-    holes, generator = np.asarray(holes, bool), np.random.default_rng(seed)
+    holes, generator = np.asarray(holes, bool), random_numbers(seed)
     if holes.shape != (len(images), *images.shape[2:]):
         raise ValueError(f"holes: shape {holes.shape} is not allowed; images have {tuple(images.shape)}")
     if holes.all((1, 2)).any():

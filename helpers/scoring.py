@@ -6,7 +6,9 @@ import torch
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from helpers.softmin import finite_numbers, one_each, row_blocks
+from helpers.images import as_photographs
+from helpers.runtime import whole_number
+from helpers.softmin import finite_numbers, one_each, random_numbers, row_blocks
 
 
 def _binary(scores, labels):
@@ -28,9 +30,14 @@ def _positive(labels):
     if np.ma.is_masked(labels) or pd.isna(values).any():
         raise ValueError("labels: some are missing; allowed are labels for every score")
     words = set(np.unique(values.astype(str))) if values.dtype.kind in "OUS" else set()
+    if values.dtype.kind not in "biufOUS":
+        raise ValueError(f"labels: type {values.dtype} is not allowed; give booleans, 1 and 0, or 1 and -1")
     if words - {"True", "False", "0", "1", "-1"}:
         word = str(sorted(words)[0])
         raise ValueError(f"labels: {word!r} is a word; say which class is positive, labels == {word!r}")
+    if words:  # "True" is no number
+        values = np.where(values.astype(str) == "True", "1", values.astype(str))
+        values = np.where(values == "False", "0", values)
     numbers = values.astype(float)
     if not (np.isin(numbers, [0, 1]).all() or np.isin(numbers, [-1, 1]).all()):
         other = numbers[~np.isin(numbers, [0, 1])].flat[0]
@@ -89,7 +96,7 @@ def auc_difference(scores, others, labels, groups=None, draws=2000, level=0.95, 
 
 def _over_trainings(drawn, level, seed):
     """(low, high) of a mean over trainings; drawn: (seeds, draws), each column with the same groups."""
-    weights = _bootstrap_counts(*drawn.shape, np.random.default_rng([seed, 1])) / len(drawn)
+    weights = _bootstrap_counts(*drawn.shape, random_numbers([seed, 1])) / len(drawn)
     return _ends((weights.T * drawn).sum(0), level)
 
 
@@ -107,7 +114,7 @@ def _times_drawn(labels, groups, draws, seed):
     Raises ValueError for groups of another length or missing, and draws below 1.
     """
     groups = np.arange(len(labels)) if groups is None else one_each("groups", groups, len(labels))
-    generator, times = np.random.default_rng(seed), []
+    generator, times = random_numbers(seed), []
     for side in (labels, ~labels):
         _, member = np.unique(groups[side], return_inverse=True)
         times.append(_bootstrap_counts(member.max() + 1, draws, generator)[:, member])
@@ -143,7 +150,7 @@ def mean_interval(values, groups=None, draws=2000, level=0.95, seed=0, classes=N
     n = values.shape[1]
     groups = np.arange(n) if groups is None else one_each("groups", groups, n)
     classes = np.zeros(n) if classes is None else one_each("classes", classes, n)
-    generator, means, drawn = np.random.default_rng(seed), [], []
+    generator, means, drawn = random_numbers(seed), [], []
     for side in (classes == name for name in np.unique(classes)):
         _, member = np.unique(groups[side], return_inverse=True)
         sums, sizes = np.stack([np.bincount(member, row) for row in values[:, side]]), np.bincount(member)
@@ -230,9 +237,12 @@ def conservation(heatmaps, scores):
 def leaf_masks(cutouts, grow=0):
     """Boolean (n, h, w): where the cut-out leaves, uint8 (n, 3, h, w) on black, show leaf: max(R, G, B) > 20.
 
-    grow: widen each mask by that many pixels, so that no rim of the leaf is left outside.
+    grow: widen each mask by that many pixels, so that no rim of the leaf is left outside. Raises
+    ValueError for other images, and for a width that is no whole number.
     """
-    masks = np.asarray(cutouts).max(axis=1) > 20
+    masks = np.asarray(as_photographs("cutouts", cutouts)).max(axis=1) > 20
+    if isinstance(grow, bool) or not isinstance(grow, (int, np.integer)) or grow < 0:
+        raise ValueError(f"grow: {grow!r} is not allowed; give a whole number of pixels, 0 or more")
     if grow:
         cross = ndimage.generate_binary_structure(2, 1)[None]
         masks = ndimage.binary_dilation(masks, cross, iterations=grow)
@@ -252,13 +262,14 @@ def paint_lesions(images, masks, count=4, radii=(5, 10), seed=0):
 
     images: uint8 (n, 3, h, w); masks: boolean (n, h, w), where there is leaf; radii in pixels. Spots lie in
     the leaf as far as they fit, with a wavy outline, a dark rim and a lighter centre, in the light of the
-    leaf. Equal seeds give equal spots. Raises ValueError for a leaf without pixels.
+    leaf. Equal seeds give equal spots. Raises ValueError for a leaf without pixels and other images.
     """
+    as_photographs("images", images)
     if np.shape(masks) != (*np.shape(images)[:1], *np.shape(images)[2:]):
         raise ValueError(f"masks: shape {tuple(np.shape(masks))} is not allowed; images have "
                          f"{tuple(np.shape(images))}")
     painted = np.asarray(images).astype(np.float32)
-    truth, generator = np.zeros(np.shape(masks), bool), np.random.default_rng(seed)
+    truth, generator = np.zeros(np.shape(masks), bool), random_numbers(seed)
     row, column = np.indices(truth.shape[1:])
     for picture, leaf, spots in zip(painted, np.asarray(masks, bool), truth, strict=True):
         if not leaf.any():
@@ -284,12 +295,16 @@ def flipping_curve(score, images, heatmaps, reference, patch=16, shares=None):
 
     score: function of images (n, 3, h, w) that returns (n,); reference: tensor like images; shares: share of
     patches replaced at each step, default 0, 0.1, ..., 1. Samek et al., arXiv:1509.06321 (pixel flipping).
+    Raises ValueError for shapes that do not fit, shares that are not 0 to 1, and another patch.
     """
+    whole_number("patch", patch)
     heatmaps, _ = _checked_maps(heatmaps)
     if tuple(np.shape(images)[:1] + np.shape(images)[2:]) != heatmaps.shape:
         raise ValueError(f"images: shape {tuple(np.shape(images))} is not allowed; heatmaps have "
                          f"{heatmaps.shape}")
-    shares = np.linspace(0, 1, 11) if shares is None else np.asarray(shares)
+    shares = np.linspace(0, 1, 11) if shares is None else finite_numbers(shares, name="shares")
+    if shares.ndim != 1 or not len(shares) or shares.min() < 0 or shares.max() > 1:
+        raise ValueError(f"shares: {shares.tolist()!r} is not allowed; give shares of the patches, 0 to 1")
     n, h, w = heatmaps.shape
     tall, wide = -(-h // patch), -(-w // patch)
     padded = np.pad(heatmaps, ((0, 0), (0, tall * patch - h), (0, wide * patch - w)))

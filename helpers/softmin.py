@@ -16,6 +16,7 @@ def finite_numbers(X, smallest=-np.inf, name="X", allowed="an (n, d) array of nu
     if np.ma.is_masked(X):
         raise ValueError(f"{name}: {np.ma.count_masked(X)} values are masked; fill them or leave out "
                          "their rows")
+    X = X.detach() if hasattr(X, "detach") else X  # NumPy takes no tensor that requires a gradient
     try:
         array = np.asarray(X)
     except ValueError:
@@ -75,6 +76,21 @@ def positive(name, value):
     if not (number and np.isfinite(value) and value > 0):
         raise ValueError(f"{name}: {value!r} is not allowed; give a finite number greater than 0")
     return float(value)
+
+
+def at_least_one(name, value):
+    """The value; ValueError where it is no whole number of at least 1 (runtime's, without torch)."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name}: {value!r} is not allowed; give a whole number of at least 1")
+    return value
+
+
+def random_numbers(seed):
+    """NumPy's generator; ValueError where the seed is none."""
+    try:
+        return np.random.default_rng(seed)
+    except (ValueError, TypeError):  # below 0, a fraction, a word
+        raise ValueError(f"seed: {seed!r} is not allowed; give a whole number of at least 0") from None
 
 
 def row_blocks(n, copies=1, count=None):

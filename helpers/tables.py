@@ -12,8 +12,7 @@ from sklearn.preprocessing import OneHotEncoder, PowerTransformer, RobustScaler,
 
 from helpers.anomalies import feature_relevance
 from helpers.reading import read_table  # noqa: F401, part of this module for its users
-from helpers.runtime import whole_number
-from helpers.softmin import LARGEST, data_matrix, nearest_distances
+from helpers.softmin import LARGEST, at_least_one, data_matrix, nearest_distances, random_numbers
 
 FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 0.5  # rows of a table; words of a category; of quantiles
 ID = re.compile(r"(?i:(?:^|[_\s.-])(?:id|nr|uuid)$|^unnamed: 0(?:\.\d+)*$"
@@ -58,7 +57,7 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
     have one value, are mostly missing or say the same as another; rows with nothing in them; beyond most_rows
     a random choice stays. A number that may stand for a missing one (-999) is named in its step; infinite
     ones are missing, and what lies beyond 1e150 counts as 1e150, which its step says.
-    Raises ValueError where too little is left, a name is no column or most_rows is below 20.
+    Raises ValueError where too little is left, a name is no column, most_rows is below 20 or seed is none.
     """
     leave_out = leave_out if pd.api.types.is_list_like(leave_out) else [leave_out]
     _check(frame, leave_out, most_rows)
@@ -78,7 +77,7 @@ def prepare(frame, leave_out=(), most_rows=5000, seed=0):
                          f"column and {FEWEST_ROWS} rows" + (f" ({said})" if said else ""))
     if len(rows) > most_rows:
         left_out.append(("rows", len(rows) - most_rows, f"a random choice of {most_rows:,} stays"))
-        rows = np.sort(np.random.default_rng(seed).choice(rows, most_rows, replace=False))
+        rows = np.sort(random_numbers(seed).choice(rows, most_rows, replace=False))
     parts, steps = _numbers_of({name: frame[name].iloc[rows] for name in kept}, left_out)
     owner = np.repeat(np.array([*parts], dtype=object), [part.shape[1] for part in parts.values()])
     reasons = pd.DataFrame(left_out, columns=["what", "count", "reason"])
@@ -276,8 +275,13 @@ def _row_of(prepared, row):
 def row_relevance(x, others, gamma):
     """(d,) what each column adds to the softmin score of one row x (d,) against others (n, d).
 
-    `anomalies.feature_relevance` of that row among the others; it sums to the score.
+    `anomalies.feature_relevance` of that row among the others; it sums to the score. Raises ValueError for
+    other shapes.
     """
+    x, others = np.asarray(x), np.asarray(others)
+    if x.ndim != 1 or others.ndim != 2 or len(x) != others.shape[1]:
+        raise ValueError(f"x: shape {x.shape} is not allowed; give (d,), with others (n, d), here "
+                         f"{others.shape}")
     return feature_relevance(np.vstack([x, others]), gamma, rows=[0])[0]
 
 
@@ -290,7 +294,7 @@ def explain(frame, prepared, gamma, row, top=3, nearest=10):
     order, for no row of it, and where top or nearest is no whole number of at least 1.
     """
     X = prepared.X
-    _row_of(prepared, row), whole_number("top", top), whole_number("nearest", nearest)
+    _row_of(prepared, row), at_least_one("top", top), at_least_one("nearest", nearest)
     if len(frame) <= prepared.rows.max() or not set(prepared.owner) <= set(frame) or not np.array_equal(
             _marks(frame, prepared.owner, prepared.rows), prepared.marks):
         raise ValueError("frame: its rows are not those of prepared, or in another order; give the frame "
@@ -326,8 +330,8 @@ def _said(value):
 def first_column_stability(prepared, gamma, row, resamples=100, seed=0):
     """(column, share): the column that leads the explanation of a row, and in which part of the half-samples
     of the other rows it leads again. Raises ValueError for no row of prepared.X, no resamples, no seed."""
-    _row_of(prepared, row), whole_number("resamples", resamples)
-    X, rng = prepared.X, np.random.default_rng(seed)
+    _row_of(prepared, row), at_least_one("resamples", resamples)
+    X, rng = prepared.X, random_numbers(seed)
     others = np.delete(np.arange(len(X)), row)
 
     def leader(against):

@@ -32,6 +32,8 @@ HIDDEN = np.ma.masked_greater(HEATMAP, 8)
     ({"level": "high"}, "^level: 'high' is not allowed"),
     ({"draws": 0}, "^draws: 0 is not allowed; give a whole number above 0"),
     ({"draws": 9.5}, "^draws: 9.5 is not allowed"),
+    ({"seed": -1}, "^seed: -1 is not allowed; give a whole number of at least 0"),
+    ({"seed": 1.5}, "^seed: 1.5 is not allowed"),
 ])
 def test_intervals_refuse(function, given, says):
     with pytest.raises(ValueError, match=says):
@@ -59,7 +61,34 @@ def test_what_has_no_mask_and_any_type_of_name_is_taken():
     assert scoring.mean_interval(SCORES, torch.tensor([1, 1, 2, 3])) == plain
 
 
+def test_labels_may_be_words_for_true_and_false_and_scores_may_have_gradients():
+    expected = scoring.auc(SCORES, LABELS)
+    for labels in (["False", "True", "False", "True"], np.array(LABELS, dtype=object), ["0", "1", "0", "1"]):
+        assert scoring.auc(SCORES, labels) == expected
+    assert scoring.auc(torch.tensor(SCORES, requires_grad=True), LABELS) == expected
+    for labels in ([1j, 0, 1, 0], np.array([0, 1, 0, 1], "datetime64[s]")):
+        with pytest.raises(ValueError, match="^labels: type (complex128|datetime64.s.) is not allowed; give"):
+            scoring.auc(SCORES, labels)
+
+
+LEAVES, SHOWN = np.zeros((2, 3, 9, 9), np.uint8), np.ones((2, 9, 9), bool)
+
+
+def flipped(**given):
+    return scoring.flipping_curve(len, torch.rand(1, 3, 3, 3), HEATMAP, torch.rand(1, 3, 3, 3), **given)
+
+
 @pytest.mark.parametrize(("call", "says"), [
+    (lambda: scoring.leaf_masks(LEAVES, grow=-1), "^grow: -1 is not allowed; give a whole number of pixels"),
+    (lambda: scoring.leaf_masks(LEAVES, grow=1.5), "^grow: 1.5 is not allowed"),
+    (lambda: scoring.leaf_masks(LEAVES / 255), "^cutouts: type float64 is not allowed; give uint8"),
+    (lambda: scoring.leaf_masks(LEAVES.transpose(0, 2, 3, 1)), r"^cutouts: shape \(2, 9, 9, 3\) is not"),
+    (lambda: scoring.paint_lesions(LEAVES / 255, SHOWN), "^images: type float64 is not allowed; give uint8"),
+    (lambda: scoring.paint_lesions(LEAVES, SHOWN, seed=-1), "^seed: -1 is not allowed"),
+    (lambda: flipped(shares=[0, 10, 50, 100]), r"^shares: \[0.0, 10.0, 50.0, 100.0\] is not allowed; give"),
+    (lambda: flipped(shares=[-0.1, 1]), r"^shares: \[-0.1, 1.0\] is not allowed"),
+    (lambda: flipped(shares=[]), r"^shares: \[\] is not allowed"),
+    (lambda: flipped(patch=0), "^patch: 0 is not allowed; give a whole number of at least 1"),
     (lambda: scoring.conservation(HEATMAP.repeat(3, 0), np.ones((3, 1))), r"^scores: shape \(3, 1\) is"),
     (lambda: scoring.conservation(HEATMAP.repeat(3, 0), [1.0]), r"^scores: shape \(1,\) .* \(3,"),
     (lambda: scoring.conservation(HEATMAP, [0.0]), r"^scores: 0 at \[0\]; allowed are numbers to divide by"),

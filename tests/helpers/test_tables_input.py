@@ -69,6 +69,9 @@ def test_what_is_no_row_is_refused(row):
     (lambda: tables.explain(FRAME, PREPARED, 1.0, 3, nearest=-1), "^nearest: -1 is not allowed"),
     (lambda: tables.explain(FRAME, PREPARED, 1.0, 3, top=0), "^top: 0 is not allowed"),
     (lambda: tables.first_column_stability(PREPARED, 1.0, 3, resamples=0), "^resamples: 0 is not allowed"),
+    (lambda: tables.first_column_stability(PREPARED, 1.0, 3, seed=-1), "^seed: -1 is not allowed; give"),
+    (lambda: tables.prepare(FRAME, most_rows=20, seed=-1), "^seed: -1 is not allowed; give a whole number"),
+    (lambda: tables.row_relevance(np.ones(3), np.ones((5, 2)), 1.0), r"^x: shape \(3,\) .* \(5, 2\)"),
 ])
 def test_counts_are_whole_numbers(call, says):
     with pytest.raises(ValueError, match=says):
