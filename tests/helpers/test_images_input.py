@@ -45,6 +45,14 @@ def test_more_than_8_bits_a_channel_are_refused(tmp_path, name, content):
         images.read_image(tmp_path / name)
 
 
+@pytest.mark.parametrize("path", [None, 5, ["a.jpg"]])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ValueError, match="^path: .* is no path; give a string or a pathlib.Path"):
+        images.read_image(path)
+    with pytest.raises(ValueError, match="^root: .* is no path; give a string or a pathlib.Path"):
+        images.class_folders(path)
+
+
 def test_8_bits_and_fewer_are_read(tmp_path):
     (tmp_path / "4.ppm").write_bytes(b"P6\n32 32\n15\n" + (WIDE % 16).astype(np.uint8).tobytes())
     found = images.read_image(tmp_path / "4.ppm", 32)
