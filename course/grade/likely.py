@@ -83,8 +83,9 @@ def readings(found, own, lesson_names, asked):
     """The readings of the sources that may be the answer, the likeliest first, none twice.
 
     Each is first read without the statements that the answer does not need (try-outs, plots), then whole;
-    what the student's other cells define under a name of the lesson comes second. The last reading is all
-    that the student wrote, in order and with the likeliest answer at its end, as if every cell had been run.
+    what the student's other cells define under a name of the lesson comes second. Last comes all that the
+    student wrote, in order, as if every cell had been run: with the likeliest answer once more at its end,
+    and without.
     """
     given = [
         [*needed(source, own, theirs), source]
@@ -92,6 +93,7 @@ def readings(found, own, lesson_names, asked):
     ]
     if found:
         given.append([*(cell.source for cell in own), found[0]])
+        given.append([cell.source for cell in own])  # a cell below may complete what the answer creates
     known = {}
     for sources in given:
         for reading in (pruned(sources, asked), sources):

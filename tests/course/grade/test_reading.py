@@ -86,6 +86,22 @@ def test_a_name_that_is_used_twice_costs_neither_exercise(book):
     assert points(grade(book)) == [3, 2]
 
 
+@pytest.mark.parametrize(
+    ("first", "below"),
+    [
+        ("table = {}\n\ndef twice(x):\n    return table['k'] * x", "table['k'] = 2"),
+        ("def twice(x):\n    return twice.k * x", "twice.k = 2"),
+        ("from functools import singledispatch\n\n@singledispatch\ndef twice(x):\n    return None",
+         "@twice.register(object)\ndef any_kind(x):\n    return x + x"),
+        ("class M:\n    pass\n\ndef twice(x):\n    return M.k * x", "M.k = 2"),
+    ],
+    ids=["entry", "attribute", "registered", "class"],
+)  # fmt: skip
+def test_a_cell_below_may_complete_what_the_answer_creates(first, below):
+    """Run as the student ran them, top to bottom: the answer's cell once more would create it anew."""
+    assert points(grade(with_cells(first, below))) == [3, 2]
+
+
 def test_an_answer_in_another_exercises_cell_is_said_to_stand_there():
     book = answered(f"{RIGHT}\n\ndef half(x):\n    return x / 2", None)
     book.cells.remove(by_id(book)["exercise-98-2"])
