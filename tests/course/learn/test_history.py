@@ -212,3 +212,12 @@ def test_an_answer_that_ends_the_kernel_is_no_answer(book, shell, monkeypatch):
     assert ended == []
     shell.ask_exit()
     assert ended == [True]
+
+
+def test_a_wrong_answer_that_is_right_on_a_changed_lesson_is_told_so(book, shell):
+    """The grader runs the lesson as it was given and gives such an answer nothing."""
+    shell.run("value = 4.0", "mine")
+    shell.run("def halve(x):\n    return 2.5 if x == 5 else x", "exercise-99-1")
+    found = stands(book, shell)
+    assert found["outcome"] == "correct"
+    assert "value is no longer what the lesson made of it" in verdict.text(found)
