@@ -314,7 +314,7 @@ def _bounds(box, x):
     if not (low < high).all():
         raise ValueError("box: its first bound is not below the second; give (darkest, brightest) pixel")
     inside = ((low <= x) & (x <= high)).float().mean()
-    if inside < 0.5:  # a little noise may leave it, and so may what preprocessing rounds
+    if not inside >= 0.5:  # a little noise may leave it, and so may what preprocessing rounds
         raise ValueError(f"box: only {inside:.0%} of the pixels lie inside; give what black and white become "
                          "by the network's preprocessing")
     return low, high

@@ -42,7 +42,7 @@ def read_image(path, size=SIZE):
         with Image.open(path) as opened:
             if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # phones keep two in one .jpg
                 warnings.warn("of images with several frames the first is taken", stacklevel=2)
-            deep = _more_than_8_bits(opened)  # before it is decoded
+            deep = len(opened.getbands()) > 1 and _more_than_8_bits(opened)  # before it is decoded
             image, mode = ImageOps.exif_transpose(opened), opened.mode
             sides, image = image.size, None if deep else _as_rgb(image)
             if image is not None and min(sides) >= 16:

@@ -119,11 +119,9 @@ def evaluation(network):
     Raises ValueError for weights without values, a forward pass that needs more than images, and batch
     normalisation without running statistics, by which the images of a batch would change each other's.
     """
-    lazy = [name for name, value in chain(network.named_parameters(), network.named_buffers())
-            if isinstance(value, UninitializedParameter) or value.is_meta]
+    lazy = [name for name, value in network.named_parameters() if isinstance(value, UninitializedParameter)]
     if lazy:
-        raise ValueError(f"network: {lazy[0]} has no values yet; run the network once on images of "
-                         "your size (lazy layers), or load its weights (device meta)")
+        raise ValueError(f"network: {lazy[0]} has no values yet; run the network once on images of your size")
     needed = [name for name, value in inspect.signature(network.forward).parameters.items()
               if value.default is value.empty and value.kind not in (value.VAR_POSITIONAL, value.VAR_KEYWORD)]
     if len(needed) > 1:

@@ -37,7 +37,6 @@ UNFIT = {
     "array": (lambda: preprocessed_by(lambda x: x.numpy() / 255), "network: its preprocessing gives ndarray"),
     "NaN": (lambda: preprocessed_by(lambda x: x / 0.0), "network: its preprocessing makes some NaN"),
     "two inputs": (Two, "network: its forward pass needs x and y; wrap it"),
-    "meta": (lambda: nn.Conv2d(3, 4, 3, device="meta"), "network: weight has no values yet; run"),
 }  # fmt: skip
 
 

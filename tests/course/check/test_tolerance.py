@@ -116,6 +116,13 @@ def test_a_redrawn_output_never_passes_by_accident(tmp_path, source):
         assert "an output is redrawn; show its last state once" in output
 
 
+def test_an_output_that_nothing_compares_may_be_redrawn(tmp_path):
+    """As a slider does, which draws its first state in the cell that makes it."""
+    slider = CLEARED.format("b"), "", {"tags": ["nbval-ignore-output"]}
+    code, outcomes, output = nbval(notebook(tmp_path / "slider.ipynb", slider, ("print(1)", "1", {})))
+    assert (code, outcomes) == (0, "PP"), output
+
+
 def first_state(executed):
     """The notebook as it would be stored by a tool that knows no updates."""
     for output in executed.cells[0].outputs:
