@@ -32,6 +32,7 @@ for variable, value in {**machine.EVERYWHERE, **machine.counts(THREADS)}.items()
     os.environ[variable] = value if said in ("", "0") else said  # no threads at all: numba ends with an error
 
 FALLEN_BACK = "SAMPLE, not the real data"  # what helpers.files warns with
+ENDS = "ends the notebook"
 
 import nbformat  # noqa: E402
 import papermill  # noqa: E402
@@ -80,7 +81,7 @@ def execute(path, target, parameters, sockets=None):
         except Exception as error:  # a dead kernel, a notebook that cannot be read
             message = f"{type(error).__name__}: {error}".splitlines()[0] + in_cell(*started)
     notebook = clean(nbformat.read(target, 4) if target.exists() else (*started, empty(path))[0])
-    message = message or incomplete(notebook)
+    message = reason(message, incomplete(notebook))
     fell_back = FALLEN_BACK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     chosen = {data_set: sources.mode(data_set) for data_set in data_sets(path)}
     sample = fell_back or "sample" in chosen.values()
@@ -150,6 +151,11 @@ def kernel_config(folder):
     return Config({"KernelManager": {"transport": "ipc", "ip": str(Path(folder, "k"))}})
 
 
+def reason(said, ended):
+    """Which of two counts: a kernel that is told to quit may answer once more, or be dead by then."""
+    return ended if ENDS in ended and "DeadKernel" in said else said or ended
+
+
 def incomplete(notebook):
     """Why a run without an error is none: a cell ended the notebook, or one never ran; else ""."""
     ran = 0
@@ -157,7 +163,7 @@ def incomplete(notebook):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         if re.search(r"^\s*(quit|exit)\(", cell.source, re.MULTILINE):
-            return f"cell {number} ends the notebook: {cell.source.strip().splitlines()[0]}"
+            return f"cell {number} {ENDS}: {cell.source.strip().splitlines()[0]}"
         for output in cell.outputs:
             if output.output_type == "error":
                 return f"cell {number}: {output.ename}: {output.evalue}".splitlines()[0]
