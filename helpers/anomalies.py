@@ -12,18 +12,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import norm, rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from helpers.softmin import (
-    at_least_one,
-    data_matrix,
-    distances_to_others,
-    finite_numbers,
-    nearest_distances,
-    positive,
-    random_numbers,
-    row_blocks,
-    softmin,
-    softmin_rows,
-)
+from helpers.arguments import data_matrix, finite_numbers, positive, random_numbers, whole_number
+from helpers.softmin import distances_to_others, nearest_distances, row_blocks, softmin, softmin_rows
 
 PLANTED = ("global", "dependency", "feature", "cluster")
 
@@ -186,7 +176,7 @@ def resampled_scores(X, gamma, resamples=100, replace=True, keep_copies=False, s
     """
     X, gamma = data_matrix(X), positive("gamma", gamma)
     n, rng = len(X), random_numbers(seed)
-    at_least_one("resamples", resamples)
+    whole_number("resamples", resamples)
     drawn = [rng.choice(n, n if replace else n // 2, replace=replace) for _ in range(resamples)]
     counts = np.array([np.bincount(d, minlength=n) for d in drawn], dtype=float)
     scores = np.empty((resamples, n))

@@ -117,7 +117,11 @@ def load_xyz(paths, unit="angstrom"):
     """
     if unit not in XYZ_UNITS:
         raise ValueError(f"unit: {unit!r} is not known; allowed are 'angstrom' and 'bohr'")
-    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    single = isinstance(paths, (str, os.PathLike)) or not np.iterable(paths)
+    paths = [paths] if single else list(paths)
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)):
+            raise ValueError(f"paths: {path!r} is no path; give one or several, strings or pathlib.Path")
     found = [_checked_file(file, unit) for path in paths for file in xyz.files_of(Path(path))]
     if not found:
         raise ValueError(f"paths: {', '.join(map(str, paths)) or 'nothing'} holds no molecule; allowed are "

@@ -7,8 +7,7 @@ import torch
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from helpers.runtime import not_negative
-from helpers.softmin import finite_numbers, random_numbers
+from helpers.arguments import finite_numbers, not_negative, random_numbers
 
 
 def sparseness(heatmaps):

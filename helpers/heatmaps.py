@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from helpers.arguments import finite_numbers, not_negative, whole_number
 from helpers.images import from_array
 from helpers.lrp import Biased, biased, biased_with_rules  # noqa: F401 (biased: for notebooks)
 from helpers.networks import (
@@ -30,8 +31,7 @@ from helpers.networks import (
     single,
     standard,
 )
-from helpers.runtime import not_negative, progress, whole_number
-from helpers.softmin import finite_numbers
+from helpers.runtime import progress
 
 BOX = tuple(255 * (bound - torch.tensor(MEAN)).view(3, 1, 1) for bound in (0, 1))  # darkest, brightest
 
@@ -177,11 +177,12 @@ def smooth_grad(network, direction, images, samples=25, noise=0.15, seed=0, batc
     cost as much as the largest. noise: standard deviation as a share of the range of each image; equal seeds
     give equal heatmaps.
     """
-    generator, counts = torch.Generator().manual_seed(seed), np.atleast_1d(samples).tolist()
-    steps = np.diff([0, *counts]).tolist()
+    generator = torch.Generator().manual_seed(whole_number("seed", seed, least=0))
     not_negative("noise", noise)
-    if not all(isinstance(step, int) and step > 0 for step in steps) or not steps:
-        raise ValueError(f"samples: {samples} is not allowed; give a number from 1 on, or several, rising")
+    counts = np.atleast_1d(samples).tolist()
+    if not counts or [*map(type, counts)] != [int] * len(counts) or sorted({*counts, 0}) != [0, *counts]:
+        raise ValueError(f"samples: {samples!r} is not allowed; give a number from 1 on, or several, rising")
+    steps = np.diff([0, *counts]).tolist()
 
     def smooth(network, direction, x):
         spread = noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)

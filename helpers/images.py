@@ -11,9 +11,8 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn import functional as F
 
+from helpers.arguments import one_each, whole_number
 from helpers.files import disguise
-from helpers.runtime import whole_number
-from helpers.softmin import one_each
 
 SIZE = 224  # pixels a side, what most networks were trained on
 BATCH = 8  # on a CPU larger batches fall out of the cache and are slower per image
@@ -112,8 +111,9 @@ def from_array(images):
 def image_batches(paths, batch=BATCH, size=SIZE, threads=2):
     """Yield uint8 (b, 3, size, size) tensors while threads decode the next two batches.
 
-    Raises ValueError like `load_images`.
+    Raises ValueError like `load_images`, and for counts that are no whole numbers of at least 1.
     """
+    whole_number("batch", batch), whole_number("threads", threads)
     paths, waiting = as_paths("paths", paths), deque()
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(paths) + 2 * batch, batch):

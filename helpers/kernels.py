@@ -6,8 +6,8 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.metrics.pairwise import euclidean_distances
 
+from helpers.arguments import finite_numbers, not_negative, positive
 from helpers.runtime import progress
-from helpers.softmin import finite_numbers
 
 ROWS = 256  # of both sides of a block of city-block distances, so that they stay in the cache
 
@@ -18,8 +18,7 @@ def _checked_rows(X, Y, sigma):
     Y = X if Y is None else finite_numbers(Y, name="Y", allowed="(m, d) numbers")
     if X.ndim != 2 or Y.ndim != 2 or X.shape[1] != Y.shape[1]:
         raise ValueError(f"Y: shape {Y.shape} does not match X {X.shape}; allowed are (n, d) and (m, d)")
-    if not (np.isscalar(sigma) and not isinstance(sigma, str) and 0 < sigma < np.inf):
-        raise ValueError(f"sigma: {sigma!r} is not allowed; give a finite number above 0")
+    positive("sigma", sigma)
     return X, Y
 
 
@@ -213,18 +212,30 @@ def _checked_targets(t, n):
         raise ValueError(f"t: shape {shape} does not match K; allowed are ({n},) and ({n}, k)")
 
 
+def _check_symmetric(K, compared=16):
+    """ValueError where K differs from its transpose in one of `compared` rows, by more than rounding."""
+    rows = np.linspace(0, len(K) - 1, min(len(K), compared)).astype(int)
+    there, across = K[rows].astype(float), K[:, rows].T.astype(float)
+    with np.errstate(invalid="ignore"):  # NaN and infinity are named later
+        apart = np.abs(there - across) > 1e-4 * np.abs(there).max(initial=0)
+    if apart.any():
+        i, j = np.argwhere(apart)[0]
+        raise ValueError(f"K: [{rows[i]}, {j}] is {there[i, j]:.6g} and [{j}, {rows[i]}] {across[i, j]:.6g}; "
+                         "allowed is a symmetric matrix")
+
+
 def cholesky(K, lam, overwrite=False):
     """Lower triangle L with L L^T = K + lam I, in the precision of K; above the diagonal stands anything.
 
     overwrite: L may take the place of K, which saves a copy. Raises ValueError like `kernel_ridge`.
     """
-    if not (np.isscalar(lam) and not isinstance(lam, str) and 0 <= lam < np.inf):
-        raise ValueError(f"lam: {lam!r} is not allowed; give a finite number of at least 0")
+    not_negative("lam", lam)
     if np.ma.is_masked(K):
         raise ValueError(f"K: {np.ma.count_masked(K)} values are masked; leave out their rows and columns")
     K = np.asarray(K)
     if K.ndim != 2 or K.shape[0] != K.shape[1] or K.dtype.kind not in "biuf":
         raise ValueError(f"K: type {K.dtype}, shape {K.shape} is not allowed; give numbers (n, n)")
+    _check_symmetric(K)
     precision = np.result_type(K, np.float32)
     if overwrite:  # the transpose of a C-ordered matrix is Fortran-ordered, and K is symmetric: no copy
         matrix = np.asarray(K.T, dtype=precision, order="F")
@@ -249,7 +260,7 @@ def kernel_ridge(K, t, lam, overwrite=False):
 
     K (n, n) symmetric, float32 or float64, which decides the precision; t (n,) or (n, k); overwrite: K may be
     destroyed, which saves a copy. Raises ValueError for lam < 0, other shapes, values that are not finite, or
-    where K + lam I is not positive definite.
+    where K is not symmetric (16 rows are compared with their columns) or K + lam I not positive definite.
     """
     _checked_targets(t, len(K))
     return cho_solve((cholesky(K, lam, overwrite), True), t)

@@ -15,8 +15,8 @@ from torch import fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from helpers.arguments import not_negative
 from helpers.networks import evaluation
-from helpers.runtime import not_negative
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -286,10 +286,19 @@ def _has_rule(node, kind, varies):
     return known and (len(inputs) == 1 or kind in (*SUMS, torch.cat))
 
 
+def _reads_pixels(node, clone):
+    """Whether no layer with weights and no activation stands between the images and a node."""
+    if node.op == "placeholder":
+        return True
+    nodes = [other for other in node.all_input_nodes if other.op != "get_attr"]
+    return bool(nodes) and _kind(node, clone) not in (*WEIGHTED, *RELU, *OTHER_ACTIVATIONS) and all(
+        _reads_pixels(other, clone) for other in nodes)
+
+
 def _rule(node, inputs, clone):
     """The rule of a layer with weights."""
     after = _followers(node, clone)
-    if inputs[0].op == "placeholder":
+    if _reads_pixels(inputs[0], clone):
         return "LRP-0: reads the pixels"
     if after and all(follower in RELU for follower in after):
         return "gamma"

@@ -53,8 +53,7 @@ def elements(charges):
     """
     charges = np.asarray(charges)
     index = np.select([charges == z for z in CHARGES], range(len(CHARGES)), -1)
-    unknown = charges[(index < 0) & (charges != 0)]
-    if unknown.size:
+    if (unknown := charges[(index < 0) & (charges != 0)]).size:
         raise ValueError(f"charges: {unknown.flat[0]} is not known; allowed are 0 (no atom), 1, 6, 7, 8, 16")
     return index
 
@@ -230,12 +229,13 @@ def split(folds, k):
 def fold_moments(X, t, folds):
     """Return S (5, d, d) and s (5, d), X^T X and X^T t of each fold: a training set's are sums over folds."""
     X, t = np.asarray(X, dtype=float), np.asarray(t, dtype=float)
-    S, s = np.empty((len(folds), X.shape[1], X.shape[1])), []
+    if X.ndim != 2 or t.shape != X.shape[:1]:
+        raise ValueError(f"t: shape {t.shape} does not match X {X.shape}; allowed are (n, d) and (n,)")
+    S = np.empty((len(folds), X.shape[1], X.shape[1]))
     for k, fold in enumerate(folds):
         part = X[fold]  # one array on both sides, so that BLAS computes only half of the symmetric product
         np.matmul(part.T, part, out=S[k])
-        s.append(part.T @ t[fold])
-    return S, np.stack(s)
+    return S, np.stack([X[fold].T @ t[fold] for fold in folds])
 
 
 def ridge(S, s, lam):

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
 
 from helpers import files
+from helpers.arguments import positive, whole_number
 from helpers.images import (
     BATCH,
     SIZE,
@@ -26,7 +27,7 @@ from helpers.images import (
     load_images,
     read_image,
 )
-from helpers.runtime import progress, whole_number
+from helpers.runtime import progress
 from helpers.weights import squeezenet1_1, vgg16
 
 NETWORKS = ("squeezenet1_1", "vgg16")
@@ -74,6 +75,8 @@ def load_network(name="squeezenet1_1", weights="imagenet"):
 def normalised(images, mean, std):
     """uint8 (n, 3, h, w) RGB -> float32, (x / 255 - mean) / std: what torchvision's own weights expect."""
     preprocess(images)  # refuses other types and shapes
+    for value in np.ravel(std).tolist():
+        positive("std", value)
     mean, std = (torch.tensor(value, device=images.device).view(3, 1, 1) for value in (mean, std))
     return (images.float() / 255 - mean) / std
 

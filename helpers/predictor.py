@@ -37,6 +37,9 @@ def checked_molecule(coordinates, charges, unit, largest=23, heavy=7):
     if unit not in XYZ_UNITS:
         raise ValueError(f"unit: {unit!r} is not known; say 'bohr' or 'angstrom'")
     coordinates, charges = np.asarray(coordinates, dtype=float) / XYZ_UNITS[unit], np.asarray(charges)
+    if charges.ndim != 1 or coordinates.shape != (len(charges), 3):
+        raise ValueError(f"coordinates: shape {coordinates.shape} and charges {charges.shape} are not "
+                         "allowed; give (a, 3) and (a,), one molecule without padding")
     if not 2 <= charges.size <= largest:
         raise ValueError(f"charges: {charges.size} atoms; the model knows molecules of 2 to {largest}")
     if not (composition(charges)[1:] > 0).any() or (charges == 0).any():
@@ -47,6 +50,12 @@ def checked_molecule(coordinates, charges, unit, largest=23, heavy=7):
     if charges.sum() % 2:
         raise ValueError(f"charges: {charges.sum()} electrons, an odd number, as in an ion, a radical or "
                          "where an atom is missing; the model knows neutral molecules, all electrons paired")
+    _check_distances(coordinates, charges, unit)
+    return coordinates, charges
+
+
+def _check_distances(coordinates, charges, unit):
+    """ValueError where a molecule's atoms stand as in another unit, on top of each other or in several."""
     found = pairs(coordinates[None], charges[None])
     ratio = found.distance / (RADII[FIRST] + RADII[SECOND])[found.kind]
     nearest = [ratio[(found.first == a) | (found.second == a)].min() for a in range(len(charges))]
@@ -64,7 +73,6 @@ def checked_molecule(coordinates, charges, unit, largest=23, heavy=7):
     if connected_components(near, directed=False)[0] > 1:
         raise ValueError("coordinates: the atoms form several molecules, or one lies apart; the model "
                          "knows one molecule at a time")
-    return coordinates, charges
 
 
 def _check_twins(squared):

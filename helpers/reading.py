@@ -119,10 +119,18 @@ def _parsed(path, text, separator, **how):
     return frame, ends
 
 
+def texts(values):
+    """A column (n,) or an index as Python's strings.
+
+    In pandas' own, where pyarrow is installed, patterns know no space but ASCII's and no accents.
+    """
+    return values.astype(str).astype(object)
+
+
 def _unique(names):
     """Names without space around them and line breaks, made different as pandas does: kg, kg.1."""
     found = []
-    for name in names.astype(str).str.strip().str.replace(r"\s*\n\s*", " ", regex=True):
+    for name in texts(names).str.strip().str.replace(r"\s*\n\s*", " ", regex=True):
         again = (f"{name}.{count}" for count in range(1, 2 * len(names) + 1))
         found.append(next(new for new in again if new not in {*found, *names}) if name in found else name)
     return found
@@ -178,12 +186,12 @@ def _signs_needed(plain, commas, numbers):
     """
     needed, doubtful = {".": 0, ",": 0}, {}
     for name in plain:
-        texts = next((frame[name] for frame in (commas, plain) if frame[name].dtype.kind not in "biuf"), None)
-        if name not in numbers or texts is None:  # in both frames numbers: without a sign, or all with points
+        column = next((one[name] for one in (commas, plain) if one[name].dtype.kind not in "biuf"), None)
+        if name not in numbers or column is None:  # numbers in both: without a sign, or all with points
             values = plain[name].dropna() if name in numbers else pd.Series(dtype=int)
             needed["."] += bool((values % 1 != 0).any())
             continue
-        digits = texts.dropna().astype(str).str.replace(r"[eE][+-]?\d+$", "0000", regex=True)  # settles it
+        digits = texts(column.dropna()).str.replace(r"[eE][+-]?\d+$", "0000", regex=True)  # settles it
         digits = digits.str.replace(r"[^\d.,'’\s]", "", regex=True).str.strip()
         digits = digits[digits.str.contains("[.,]")]
         either = digits.str.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}")
@@ -204,8 +212,8 @@ def _numbers(frame, group, point):
     """
     frame, notes, thousands = frame.copy(), [], {}
     for name in frame.select_dtypes(exclude=["number", "bool"]):
-        texts = frame[name].dropna().astype(str).str.replace("−", "-").str.strip()
-        parts = texts.str.extract(f"^{NUMBER.format(group=group, point=point)}$")
+        found = texts(frame[name].dropna()).str.replace("−", "-").str.strip()
+        parts = found.str.extract(f"^{NUMBER.format(group=group, point=point)}$")
         if not parts[1].str.contains(r"\d", na=False).all():
             continue
         units = parts[0].fillna("") + parts[2].fillna("")
@@ -214,9 +222,9 @@ def _numbers(frame, group, point):
             frame[name] = pd.to_numeric(digits.str.replace(point, ".")).reindex(frame.index)
             notes += [f"numbers of {units.iloc[0]!r} in {name!r}"] * bool(units.iloc[0])
             if (grouped := digits != parts[1]).any():
-                thousands[name] = texts[grouped].iloc[0], frame[name][grouped.idxmax()]
-        elif len(texts):
-            two = texts[~units.duplicated()].iloc[:2]
+                thousands[name] = found[grouped].iloc[0], frame[name][grouped.idxmax()]
+        elif len(found):
+            two = found[~units.duplicated()].iloc[:2]
             notes.append(f"text in {name!r}, whose numbers have several units ({', '.join(two)})")
     return frame, notes, thousands
 

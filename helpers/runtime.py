@@ -12,6 +12,8 @@ import torch
 from tqdm import TqdmWarning
 from tqdm.auto import tqdm
 
+from helpers.arguments import whole_number
+
 
 def device(name="auto"):
     """Return the torch device to compute on.
@@ -39,8 +41,7 @@ def seed_everything(seed):
 
     Results still differ between CPU and GPU and between GPU models: the order of a float sum is not ours.
     """
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed: {seed!r} is not allowed; give a whole number of at least 0")
+    whole_number("seed", seed, least=0)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 (umap-learn and shap draw from the global state)
     torch.manual_seed(seed)
@@ -49,24 +50,6 @@ def seed_everything(seed):
     # cuDNN's convolutions round to 10 bits (TF32) unless told not to: heatmaps then differ in the third digit
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return np.random.default_rng(seed)
-
-
-def whole_number(name, value):
-    """The value; ValueError naming the argument where it is not a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}: {value!r} is not allowed; give a whole number of at least 1")
-    return value
-
-
-def not_negative(name, value):
-    """The value; ValueError naming the argument where it is not a finite number of at least 0."""
-    try:
-        allowed = not isinstance(value, str) and 0 <= float(value) < float("inf")
-    except (TypeError, ValueError):
-        allowed = False
-    if not allowed:
-        raise ValueError(f"{name}: {value!r} is not allowed; give a finite number of at least 0")
-    return value
 
 
 def progress(iterable, description, total=None):

@@ -6,9 +6,9 @@ import torch
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from helpers.images import as_photographs
-from helpers.runtime import whole_number
-from helpers.softmin import finite_numbers, one_each, random_numbers, row_blocks
+from helpers.arguments import finite_numbers, one_each, random_numbers, whole_number
+from helpers.images import as_photographs, from_array
+from helpers.softmin import row_blocks
 
 
 def _binary(scores, labels):
@@ -56,8 +56,7 @@ def auc(scores, labels):
 
 def _bootstrap_counts(count, draws, generator):
     """(draws, count) integers: how often each of `count` groups is drawn when resampled with replacement."""
-    if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 1:
-        raise ValueError(f"draws: {draws!r} is not allowed; give a whole number above 0")
+    whole_number("draws", draws)
     return generator.multinomial(count, np.full(count, 1 / count), size=draws)
 
 
@@ -241,9 +240,7 @@ def leaf_masks(cutouts, grow=0):
     ValueError for other images, and for a width that is no whole number.
     """
     masks = np.asarray(as_photographs("cutouts", cutouts)).max(axis=1) > 20
-    if isinstance(grow, bool) or not isinstance(grow, (int, np.integer)) or grow < 0:
-        raise ValueError(f"grow: {grow!r} is not allowed; give a whole number of pixels, 0 or more")
-    if grow:
+    if whole_number("grow", grow, least=0):
         cross = ndimage.generate_binary_structure(2, 1)[None]
         masks = ndimage.binary_dilation(masks, cross, iterations=grow)
     return masks
@@ -293,11 +290,12 @@ def paint_lesions(images, masks, count=4, radii=(5, 10), seed=0):
 def flipping_curve(score, images, heatmaps, reference, patch=16, shares=None):
     """Scores (n, m) while the patches with the most relevance are replaced by those of `reference`, m steps.
 
-    score: function of images (n, 3, h, w) that returns (n,); reference: tensor like images; shares: share of
+    score: function of images (n, 3, h, w) that returns (n,); reference: like images; shares: share of
     patches replaced at each step, default 0, 0.1, ..., 1. Samek et al., arXiv:1509.06321 (pixel flipping).
     Raises ValueError for shapes that do not fit, shares that are not 0 to 1, and another patch.
     """
     whole_number("patch", patch)
+    images, reference = from_array(images), from_array(reference)
     heatmaps, _ = _checked_maps(heatmaps)
     if tuple(np.shape(images)[:1] + np.shape(images)[2:]) != heatmaps.shape:
         raise ValueError(f"images: shape {tuple(np.shape(images))} is not allowed; heatmaps have "

@@ -11,8 +11,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, PowerTransformer, RobustScaler, StandardScaler
 
 from helpers.anomalies import feature_relevance
-from helpers.reading import read_table  # noqa: F401, part of this module for its users
-from helpers.softmin import LARGEST, at_least_one, data_matrix, nearest_distances, random_numbers
+from helpers.arguments import LARGEST, data_matrix, random_numbers, whole_number
+from helpers.reading import read_table, texts  # noqa: F401 (read_table: for the users of this module)
+from helpers.softmin import nearest_distances
 
 FEWEST_ROWS, MOST_WORDS, SKEWED = 20, 20, 0.5  # rows of a table; words of a category; of quantiles
 ID = re.compile(r"(?i:(?:^|[_\s.-])(?:id|nr|uuid)$|^unnamed: 0(?:\.\d+)*$"
@@ -98,10 +99,7 @@ def _check(frame, leave_out, most_rows):
         raise ValueError("frame: some columns are sparse; give frame.sparse.to_dense()")
     for name in set(leave_out) - set(frame):
         raise ValueError(f"leave_out: {name!r} is no column; allowed are {', '.join(map(str, frame))}")
-    whole = isinstance(most_rows, (int, np.integer)) and not isinstance(most_rows, bool)
-    if not whole or most_rows < FEWEST_ROWS:
-        raise ValueError(f"most_rows: {most_rows!r} is not allowed; give a whole number of at least "
-                         f"{FEWEST_ROWS}")
+    whole_number("most_rows", most_rows, least=FEWEST_ROWS)
 
 
 def _numbers_of(columns, left_out):
@@ -135,7 +133,7 @@ def _why_not(name, values):
         return _why_not_numbers(str(name), present.to_numpy(dtype=float))
     if pd.api.types.is_datetime64_any_dtype(values):
         return "a date"
-    words = present.astype(str)
+    words = texts(present)
     numbers = pd.to_numeric(words, errors="coerce").notna()
     if 0.5 < numbers.mean() < 1:
         return f"numbers mixed with text such as {words[~numbers].iloc[0]!r}; leave such cells empty"
@@ -294,7 +292,7 @@ def explain(frame, prepared, gamma, row, top=3, nearest=10):
     order, for no row of it, and where top or nearest is no whole number of at least 1.
     """
     X = prepared.X
-    _row_of(prepared, row), at_least_one("top", top), at_least_one("nearest", nearest)
+    _row_of(prepared, row), whole_number("top", top), whole_number("nearest", nearest)
     if len(frame) <= prepared.rows.max() or not set(prepared.owner) <= set(frame) or not np.array_equal(
             _marks(frame, prepared.owner, prepared.rows), prepared.marks):
         raise ValueError("frame: its rows are not those of prepared, or in another order; give the frame "
@@ -330,7 +328,7 @@ def _said(value):
 def first_column_stability(prepared, gamma, row, resamples=100, seed=0):
     """(column, share): the column that leads the explanation of a row, and in which part of the half-samples
     of the other rows it leads again. Raises ValueError for no row of prepared.X, no resamples, no seed."""
-    _row_of(prepared, row), at_least_one("resamples", resamples)
+    _row_of(prepared, row), whole_number("resamples", resamples)
     X, rng = prepared.X, random_numbers(seed)
     others = np.delete(np.arange(len(X)), row)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from helpers.arguments import whole_number
 from helpers.runtime import progress
 
 
@@ -24,8 +25,8 @@ def fit(model, loss, batches, validate, epochs, optimizer=None, schedule=None, p
     train, FloatingPointError where a loss is not finite.
     """
     for name, value in (("epochs", epochs), ("patience", patience)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}: {value!r} is not allowed; give a whole number of at least 1")
+        if name == "epochs" or value is not None:
+            whole_number(name, value)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
         raise ValueError("model: no parameter requires a gradient; unfreeze at least one layer")

@@ -27,7 +27,8 @@ from course.check.mutant_runs import ROOT, preload, side_by_side, start, touchin
 from course.notebooks import BUILD
 
 TESTS = {  # module: the test files that answer for it, the quickest first
-    "anomalies": ["anomalies", "planted"], "basis": ["descriptors", "molecules"],
+    "anomalies": ["anomalies", "planted"], "arguments": ["anomalies_input", "scoring_input", "tables_input"],
+    "basis": ["descriptors", "molecules"],
     "datasets": ["datasets", "own", "sources"], "descriptors": ["descriptors"],
     "faithfulness": ["faithfulness"], "figures": ["figures"], "files": ["files", "sources", "manifest"],
     "graphs": ["graphs", "gpu_paths"], "heatmaps": ["heatmaps", "lrp", "gpu_paths"],

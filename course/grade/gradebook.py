@@ -131,7 +131,7 @@ def adjusted(results, manual):
         if days := result.get("late_days", 0):
             excused = min(free, days)
             free -= excused
-            cost = result["points"] * min(1, (days - excused) * result.get("late_percent", 0) / 100)
+            cost = result["points"] * late_cost(days - excused, result.get("late_percent", 0))
             result["points"] = round(result["points"] - cost, 2)
             result["notes"].append(f"{days} days late, {excused} of them free: {-cost:+.3g} points")
     return results
@@ -151,7 +151,12 @@ class Lateness:
 
     def share(self, moment):
         """What is left of the points of a file."""
-        return 1 - min(1, max(0, self.days(moment) - self.free) * self.percent / 100)
+        return 1 - late_cost(self.days(moment) - self.free, self.percent)
+
+
+def late_cost(days, percent):
+    """The share of the points that late days cost, at most all; days: those that are not free."""
+    return min(1, max(0, days) * percent / 100)
 
 
 def lateness(before, moment, said, options):
@@ -228,7 +233,12 @@ class Book:
         self.reports, self.students, self.options = reports, students, options
         by_hand(reports)  # a table that cannot be read is said before hours of grading
         self.names = names_of(reports, students, options.anonymous)
-        self.results = {**{student: {} for student in students}, **earlier(reports, self.names)}
+        before = earlier(reports, self.names)
+        self.results = {**{student: {} for student in students}, **before}
+        if options.roster and (others := sorted(set(before) - set(students))):
+            few = ", ".join(map(report.readable, others[:3])) + ", ..." * (len(others) > 3)
+            print(f"REPORTS: graded before and not in the roster: {few}; where they are the same under other "
+                  "names, grade all weeks with ROSTER into a new folder", flush=True)  # fmt: skip
 
     def only(self, student, notebook):
         """The exercises to grade again; all of a notebook that was not graded before."""

@@ -24,7 +24,7 @@ import zlib
 from nbformat import NotebookNode
 
 from course import contract
-from course.grade import lesson, pair, plan, sandbox
+from course.grade import lesson, pair, plan, sandbox, slicing
 from course.grade.likely import (
     BUILTINS,
     asked_values,
@@ -126,6 +126,7 @@ def answers(content, reference):
     cut = [re.fullmatch(f"# ({TOO_LONG} \\d+ characters is not read)", cell.source) for cell in code]
     result["notes"] += [found[1] for found in cut if found]
     own = own_cells(code, reference, exercises)
+    result["notes"] += newer_syntax(own, content)
     first = contract.answers(reference, NotebookNode(cells=code))
     lesson_cells = [cell.source for cell in reference.cells if not contract.course(cell)]
     lesson_names = BUILTINS.union(*(names(source).binds for source in lesson_cells))
@@ -157,6 +158,19 @@ def loaded_again(given, lesson_cells):
     packages = {package for source in first for _, package in imported(source)}
     packages -= sys.stdlib_module_names
     return {name for source in lesson_cells for name, package in imported(source) if package in packages}
+
+
+def newer_syntax(cells, content):
+    """A note on cells that this Python cannot compile, where the notebook was written with a newer one."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        version = json.loads(decoded(content))["metadata"]["language_info"]["version"]
+        written = tuple(map(int, re.match(r"(\d)\.(\d{1,2})", version).groups()))
+        lost = sum(not slicing.compiles(cell.source) for cell in cells)
+        if lost and written > sys.version_info[:2]:
+            newer, here = (f"{one[0]}.{one[1]}" for one in (written, sys.version_info))
+            return [f"cells that do not compile with Python {here}, which grades here: {lost}; the notebook "
+                    f"was written with {newer}: grade with that one"]  # fmt: skip
+    return []
 
 
 def own_cells(code, reference, exercises):

@@ -82,6 +82,10 @@ class Reference:
         Pickler(file, self.lesson, functions, kept).dump((args, kwargs))
         return file.getvalue(), functions, kept
 
+    def copied(self, packed, functions, kept):
+        """(args, kwargs) as they were when they were packed."""
+        return Unpickler(io.BytesIO(packed), functions, kept).load()
+
     def of_call(self, name, like, packed, functions, kept):
         """(result, places of the arguments that are changed) of the reference's call; raises Unknown."""
         key = hashlib.blake2b(name.encode() + packed).digest()
@@ -91,7 +95,7 @@ class Reference:
             raise Unknown
         state = random_state()
         try:
-            args, kwargs = Unpickler(io.BytesIO(packed), functions, kept).load()
+            args, kwargs = self.copied(packed, functions, kept)
             with contextlib.redirect_stdout(io.StringIO()):
                 return self.called(like, args, kwargs)
         except Exception:

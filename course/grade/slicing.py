@@ -44,6 +44,15 @@ def names(source):
     return found
 
 
+def compiles(source):
+    """Whether a cell's source is code of this Python."""
+    try:
+        ast.parse(plain(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
 def plain(source):
     """A cell's source as Python: shell lines and magics as calls, without a magic that times what follows."""
     return TransformerManager().transform_cell(TIMING.sub("", source, count=1) if "%%" in source else source)

@@ -14,14 +14,15 @@ from course.grade.conform import conform, no_stand_in
 from course.grade.remote import Reference, Unknown
 
 
-def as_graded(names, namespace, solution):
+def as_graded(names, namespace, solution, changed):
     """{name: value}: what the student's cells define, each function with results as the grader has them.
 
     names: what the exercise asks for, all of it in the namespace. solution: the source of the reference's
-    answer; "" in a release without solutions, where no form is known.
+    answer; "" in a release without solutions, where no form is known. changed: a list that gets, while checks
+    run, (name, argument, what it was before) where a function changes what the reference leaves alone.
     """
     reference = Reference(dict(namespace), defined_by(solution, namespace))
-    return {name: wrapped(name, namespace[name], reference) for name in names}
+    return {name: wrapped(name, namespace[name], reference, changed) for name in names}
 
 
 def defined_by(solution, namespace):
@@ -34,7 +35,7 @@ def defined_by(solution, namespace):
     return {name: value for name, value in own.items() if namespace.get(name) is not value}
 
 
-def wrapped(name, value, reference):
+def wrapped(name, value, reference, changed):
     """A value in the form of the reference's; a function whose results are."""
     like = reference.names.get(name)
     if isinstance(value, type) or not callable(value):
@@ -42,16 +43,22 @@ def wrapped(name, value, reference):
 
     @functools.wraps(value)
     def call(*args, **kwargs):
+        arguments = [*args, *kwargs.values()]
         try:
             packed = reference.packed(args, kwargs)  # before the call, which may change its arguments
+            before = [reference.packed(one, {}) for one in arguments]
         except Exception:
-            packed = None
-        found = value(*args, **kwargs)
+            packed, before = None, []
         try:
-            wanted = reference.of_call(name, like, *packed)[0] if packed and like else None
+            wanted, may = reference.of_call(name, like, *packed) if packed and like else (None, ())
         except Unknown:
-            wanted = None
-        return brought(found, wanted)
+            wanted, may = None, ()
+        try:
+            return brought(value(*args, **kwargs), wanted)
+        finally:
+            for place, was in enumerate(before):
+                if place not in may and reference.packed(arguments[place], {})[0] != was[0]:
+                    changed.append((name, arguments[place], reference.copied(*was)[0]))
 
     return call
 

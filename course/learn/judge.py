@@ -13,10 +13,12 @@ from course import contract
 from course.check import compare
 from course.grade import slicing
 from course.grade.conform import WrongForm
+from course.grade.remote import overwrite
 from course.learn import odd
 from course.learn.forms import as_graded
 from course.learn.stopping import OutOfTime, within
 
+CHANGES = "{name} changes what it is given, an array or list that others may use: begin with a copy of it."
 SECONDS = 20  # for all checks of one exercise; the slowest of the course's solutions takes one
 
 
@@ -55,15 +57,16 @@ def judged(book, exercise, namespace, saved, solution=""):
     missing = set(asked) - namespace.keys()
     surroundings = dict(namespace)  # one for all checks: a later one may use what an earlier one sets
     end = time.monotonic() + SECONDS
-    form = lambda: surroundings.update(as_graded(set(asked) - missing, namespace, solution))
+    changed, checks = [], []
+    form = lambda: surroundings.update(as_graded(set(asked) - missing, namespace, solution, changed))
     failed = attempted(form, end, saved)
-    checks = []
     for check in (one for one in exercise.checks if not one.hidden):
         if missing & slicing.names(cells[check.cell].source).loads:
             result = contract.Verdict(False, unfinished=True)
         else:
             result = failed or run(cells[check.cell], surroundings, saved, end)
         checks.append({"points": check.points, "message": check.message, "verdict": result})
+    notes = [CHANGES.format(name=name) for name in undone(changed)]
     points = sum(check["points"] for check in checks if check["verdict"].passed)
     possible = sum(check["points"] for check in checks)
     said = odd.about(book, exercise, namespace, saved, asked, checks)
@@ -75,12 +78,20 @@ def judged(book, exercise, namespace, saved, solution=""):
         "points": points,
         "possible": possible,
         "checks": checks,
-        "notes": said.notes,
+        "notes": said.notes + notes,
         "stale": said.stale,
         "ran": said.ran,
         "advice": "stale" if said.stale else outcome if mends_itself else said.advice or outcome,
         "hidden": contract.course(cells[exercise.cell]).get("hidden", []),
     }
+
+
+def undone(changed):
+    """The names of functions that changed their arguments, which are now again what they were."""
+    for _, argument, was in reversed(changed):
+        with contextlib.suppress(Exception):
+            overwrite(argument, was)
+    return sorted({name for name, *_ in changed})
 
 
 def outcome_of(checks, tried):

@@ -92,6 +92,9 @@ def not_there(found, exercise, missing, written, latest):
     elif others and not set(others) & set(missing):
         found.tried = True
         found.notes.append(f"the exercise asks for {names}; your cell defines {', '.join(others)}")
+    elif written.lstrip().startswith("%%timeit"):
+        found.tried = True
+        found.notes.append(f"%%timeit keeps {names} to itself: delete that line, and run the cell again.")
     else:
         found.advice = "not run"
         found.notes.append(f"{names}: your cell has not run since the kernel started.")

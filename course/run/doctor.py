@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from course.machine import cores, memory
+from course.run import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -53,11 +54,11 @@ def machine():
     )
     free = shutil.disk_usage(ROOT).free / 2**30
     there = (ROOT / ".venv").exists() or sys.prefix != sys.base_prefix  # then nothing large is fetched
-    needed = 3 if sys.platform in ("win32", "darwin") else 8  # GB: the index gives the CPU build there
+    needed = environment.size()[1]
     yield (
         "free disk",
         f"{free:.0f} GB",
-        f"the environment needs some {needed - 1} GB: free some space" if free < needed and not there else "",
+        f"the environment needs {needed} GB: free some space" if free < needed and not there else "",
     )
     if not os.access(ROOT, os.W_OK):
         yield "this folder", "read-only", "copy it elsewhere: nothing can be run, stored or graded in it"
@@ -71,13 +72,11 @@ def machine():
 def packages():
     """(package, version, what to do) for what requirements.lock pins and pyproject.toml asks for."""
     try:
-        from course.run.environment import direct_dependencies, locked_versions
-
-        locked = locked_versions(f"{sys.version_info[0]}.{sys.version_info[1]}")
+        locked = environment.locked_versions(f"{sys.version_info[0]}.{sys.version_info[1]}")
     except ImportError as error:  # checkout() says it where there is no environment at all
         yield "packages", f"unknown ({error})", "run `make env`"
         return
-    for name in direct_dependencies():
+    for name in environment.direct_dependencies():
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -89,8 +88,6 @@ def packages():
 
 def checkout():
     """(what, finding, what to do): does the environment start, and is `helpers` the one of this folder."""
-    from course.run import environment
-
     if environment.FOLDER.exists() and not environment.works():
         return "environment", "its Python does not start", "run `make env`, which makes it again"
     if sys.prefix == sys.base_prefix and not environment.FOLDER.exists():

@@ -144,16 +144,19 @@ def remove(folder):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def size(torch=""):
+    """(GB to fetch, GB on disk) of an environment; for Windows and macOS the index has CPU builds alone."""
+    return SIZES["cpu" if sys.platform in ("win32", "darwin") else torch]
+
+
 def announce(torch, folder):
     """Say before anything is fetched how much it will be, and refuse where the disk is too small."""
     if sys.platform == "darwin" and platform.machine() != "arm64":  # requirements.lock holds nothing for it
         raise NotPossible("PYTHON: this one is for Intel Macs, for which PyTorch has no builds any more; on "
                           "Apple silicon install an arm64 Python")  # fmt: skip
-    if sys.platform in ("win32", "darwin"):  # their index gives the CPU build anyway
-        torch = "cpu"
-    fetched, taken = SIZES[torch]
+    fetched, taken = size(torch)
     free = shutil.disk_usage(folder.parent).free / 2**30
-    hint = "" if torch else "; without a GPU, TORCH=cpu takes a third of that"
+    hint = "" if taken == SIZES["cpu"][1] else "; without a GPU, TORCH=cpu takes a third of that"
     print(
         f"environment: fetches up to {fetched} GB, takes {taken} GB of disk ({free:.0f} GB free){hint}",
         flush=True,

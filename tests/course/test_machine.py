@@ -12,6 +12,19 @@ from course.grade import plan, student
 from course.run import doctor, environment
 
 
+@pytest.fixture
+def control(tmp_path, monkeypatch):
+    """A function that writes the files in which Linux says what a container may use."""
+
+    def write(files):
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        monkeypatch.setattr(machine, "CONTROL", tmp_path)
+
+    return write
+
+
 def test_how_libraries_use_the_machine_is_the_same_in_all_that_is_started(monkeypatch):
     for name in (*machine.EVERYWHERE, "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
@@ -35,11 +48,8 @@ def test_how_libraries_use_the_machine_is_the_same_in_all_that_is_started(monkey
     ({"cpu.max": "\n"}, None),
     ({}, None),
 ])  # fmt: skip
-def test_what_a_container_may_use_counts_and_not_what_the_machine_has(files, quota, tmp_path, monkeypatch):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(machine, "CONTROL", tmp_path)
+def test_what_a_container_may_use_counts_and_not_what_the_machine_has(files, quota, control, monkeypatch):
+    control(files)
     monkeypatch.setattr(machine, "allowed", lambda: 64)
     assert machine.quota() == quota
     assert machine.cores() == (quota or 64)
@@ -59,11 +69,8 @@ def test_what_a_container_may_use_counts_and_not_what_the_machine_has(files, quo
       "memory/memory.stat": "cache 1\n"}, None),
     ({}, None),
 ])  # fmt: skip
-def test_what_a_container_may_hold_counts_and_not_what_the_machine_has(files, memory, tmp_path, monkeypatch):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(machine, "CONTROL", tmp_path)
+def test_what_a_container_may_hold_counts_and_not_what_the_machine_has(files, memory, control):
+    control(files)
     assert machine.memory() == memory
 
 
@@ -75,9 +82,9 @@ def test_the_doctor_says_the_memory_of_the_container(monkeypatch):
 
 
 @pytest.mark.parametrize(("there", "system", "free", "advice"), [
-    (False, "linux", 5, "the environment needs some 7 GB: free some space"),
+    (False, "linux", 5, "the environment needs 6.8 GB: free some space"),
     (False, "win32", 5, ""),
-    (False, "darwin", 2, "the environment needs some 2 GB: free some space"),
+    (False, "darwin", 1, "the environment needs 2.0 GB: free some space"),
     (True, "linux", 5, ""),
 ])  # fmt: skip
 def test_the_doctor_asks_for_the_disk_that_is_still_to_be_filled(
@@ -88,6 +95,7 @@ def test_the_doctor_asks_for_the_disk_that_is_still_to_be_filled(
     monkeypatch.setattr(doctor, "ROOT", tmp_path)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=free * 2**30))
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)  # Python's own asks Windows from 3.12 on
     monkeypatch.setattr(sys, "platform", system)
     said = {what: (finding, then) for what, finding, then in doctor.machine()}
     assert said["free disk"] == (f"{free} GB", advice)

@@ -228,6 +228,10 @@ def test_one_path_no_path_and_other_sizes_are_refused(tmp_path):
     for size in (0, 10.5, "9"):
         with pytest.raises(ValueError, match=f"^size: {size!r} is not allowed; give a whole number"):
             images.read_image(tmp_path / "a.png", size)
+    for name in ("batch", "threads"):
+        for count in (0, -1, 1.5):
+            with pytest.raises(ValueError, match=f"^{name}: {count} is not allowed; give a whole"):
+                list(images.image_batches([tmp_path / "a.png"], **{name: count}))
     raw = images.load_images([tmp_path / "a.png"] * 2, 32)
     assert images.near_duplicates(raw.numpy()).tolist() == [[0, 1]]
     with pytest.raises(ValueError, match=r"^images: shape \(3, 32, 32\) is not allowed; give \(n, 3"):

@@ -171,6 +171,7 @@ def test_a_matrix_may_be_a_list_or_a_frame_and_is_named_where_it_does_not_fit():
     holed = np.where(np.eye(4)[::-1] > 0, np.nan, K)
     for bad, says in ((K[:3], r"^K: type float64, shape \(3, 4\) is not allowed; give numbers \(n, n\)"),
                       (K.astype(str), "^K: type <U.*, shape"), (np.ma.masked_less(K, 0.1), "^K: .* masked"),
+                      (np.triu(K), r"^K: \[0, 1\] is 0\.\d+ and \[1, 0\] 0; allowed is a symmetric matrix"),
                       (holed, "^K: some values are NaN or infinite"), (K * np.inf, "^K: some values")):
         for function in (kernels.kernel_ridge, kernels.leave_one_out):
             with pytest.raises(ValueError, match=says):

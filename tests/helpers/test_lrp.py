@@ -218,6 +218,36 @@ def test_a_number_that_is_added_may_make_inputs_negative():
     torch.testing.assert_close(heatmaps.relevance(network, direction, x, 1.0), (x * gradient).sum(1).detach())
 
 
+class Plain(nn.Module):
+    """`before`, then two convolutions."""
+
+    def __init__(self, before):
+        super().__init__()
+        self.before, self.a, self.b = before, nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x):
+        return torch.relu(self.b(torch.relu(self.a(self.before(x)))))
+
+
+class Called(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+@pytest.mark.parametrize("before", [
+    nn.Identity(), nn.Dropout(0.5), nn.BatchNorm2d(3), nn.Sequential(nn.Identity(), nn.ZeroPad2d(1)),
+    Called(lambda x: (x - 0.5) / 0.25), Called(lambda x: x.view(x.size(0), 3, 18, 18)), nn.AvgPool2d(2),
+])  # fmt: skip
+def test_what_comes_before_the_first_layer_does_not_change_that_it_reads_the_pixels(before):
+    assert list(lrp.rules(Plain(before).eval()).values()) == ["LRP-0: reads the pixels", "gamma"]
+    torch.manual_seed(0)
+    network, x = Plain(nn.Identity()).double(), images()
+    bare = nn.Sequential(network.a, nn.ReLU(), network.b, nn.ReLU())
+    torch.testing.assert_close(heatmaps.relevance(network, direction := direction_for(network, x), x, 0.5),
+                               heatmaps.relevance(bare, direction, x, 0.5))
+
+
 class Gated(nn.Module):
     def forward(self, x):
         return x * x.mean((2, 3), keepdim=True)

@@ -155,6 +155,7 @@ BAD = {
     "few weights": (lambda: mol.potentials(np.ones(3), CENTERS, WIDTH, [1]), r"weights: .*\(180,\)"),
     "fold 5": (lambda: mol.split(np.arange(10).reshape(5, 2), 5), "k: 5 .*0 to 4"),
     "fold -1": (lambda: mol.split(np.arange(10).reshape(5, 2), -1), "k: -1 .*0 to 4"),
+    "two targets": (lambda: mol.fold_moments(np.eye(3), [1, 2], [[0], [1]]), r"t: shape \(2,\) does not"),
     "negative lambda": (lambda: mol.ridge(np.eye(2), np.ones(2), -1), "lam: -1 .*at least 0"),
     "singular": (lambda: mol.ridge(np.zeros((2, 2)), np.ones(2), 0), "lam: 0 .*larger"),
 }

@@ -272,6 +272,12 @@ def test_arrays_and_series_are_as_good_as_tensors(name):
     (lambda n, w, x: networks.features(n, [x[0]]), "^images: a list with Tensor is not allowed; give a list"),
     (lambda n, w, x: networks.features(n, x[0]), r"^images: shape \(3, 24, 24\) is not allowed; give \(n"),
     (lambda n, w, x: networks.features(n, x, batch=-1), "^batch: -1 is not allowed; give a whole number"),
+    (lambda n, w, x: heatmaps.smooth_grad(n, w, x, samples="5"), "^samples: '5' is not allowed; give a numb"),
+    (lambda n, w, x: heatmaps.smooth_grad(n, w, x, samples=None), "^samples: None is not allowed"),
+    (lambda n, w, x: heatmaps.smooth_grad(n, w, x, samples=True), "^samples: True is not allowed"),
+    (lambda n, w, x: heatmaps.smooth_grad(n, w, x, samples=[5, 5]), r"^samples: \[5, 5\] is not allowed"),
+    (lambda n, w, x: heatmaps.smooth_grad(n, w, x, seed=1.5), "^seed: 1.5 is not allowed; give a whole"),
+    (lambda n, w, x: networks.normalised(x, (0.5,) * 3, (0.2, 0.0, 0.2)), "^std: 0.0 is not allowed; give"),
     (lambda n, w, x: networks.load_images("a.jpg"), "^paths: 'a.jpg' is a single path; give a list of"),
     (lambda n, w, x: networks.load_images([]), "^paths: an empty list is not allowed; give at least one"),
 ])

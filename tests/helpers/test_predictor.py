@@ -81,6 +81,8 @@ BAD = {
     "bohr as angstrom": ((ETHANE / BOHR, CARBONS, "angstrom"), "unit: as angstrom, .* looks like bohr"),
     "an unseen bond": ((PEROXIDE, np.array([8, 8, 1, 1]), "bohr"), "no O-O pair (below|at all)"),
     "an ion or a radical": ((ETHANE[:7], CARBONS[:7], "angstrom"), "charges: 17 electrons, an odd number"),
+    "a batch": ((ETHANE[None], CARBONS[None], "angstrom"), r"coordinates: shape \(1, 8, 3\) and charges"),
+    "an atom too many": ((ETHANE, CARBONS[:7], "angstrom"), r"coordinates: shape \(8, 3\) .* give \(a, 3\)"),
     "two molecules": ((np.vstack([ETHANE, ETHANE + [0, 0, 9]]), np.tile(CARBONS, 2), "angstrom"),
                       "coordinates: the atoms form several molecules"),
     "a stretched molecule": ((1.06 * ETHANE, CARBONS, "angstrom"), r"the surroundings of atom \d \(C\)"),

@@ -341,8 +341,9 @@ def test_flipping_curve_of_a_linear_score():
     assert (curve[:, 1:-1] < worst[:, 1:-1]).all()
 
 
-def test_flipping_reaches_the_reference_where_patches_do_not_fit():
+@pytest.mark.parametrize("form", [torch.as_tensor, np.asarray])
+def test_flipping_reaches_the_reference_where_patches_do_not_fit(form):
     images, reference = torch.rand(2, 3, 17, 23), torch.rand(2, 3, 17, 23)
-    curve = scoring.flipping_curve(lambda x: x.flatten(1)[:, -1], images, np.zeros((2, 17, 23)), reference, 8,
-                                   [0, 1])
-    np.testing.assert_allclose(curve, np.stack([images.flatten(1)[:, -1], reference.flatten(1)[:, -1]], 1))
+    last, maps = lambda x: x.flatten(1)[:, -1], np.zeros((2, 17, 23))
+    curve = scoring.flipping_curve(last, form(images), maps, form(reference), 8, [0, 1])
+    np.testing.assert_allclose(curve, np.stack([last(images), last(reference)], 1))

@@ -30,7 +30,7 @@ HIDDEN = np.ma.masked_greater(HEATMAP, 8)
     ({"groups": [[1], [1, 2], [3], [4]]}, r"^groups: entries differ in length; give \(4,\)"),
     ({"level": 95}, "^level: 95 is not allowed; give a share between 0 and 1"),
     ({"level": "high"}, "^level: 'high' is not allowed"),
-    ({"draws": 0}, "^draws: 0 is not allowed; give a whole number above 0"),
+    ({"draws": 0}, "^draws: 0 is not allowed; give a whole number of at least 1"),
     ({"draws": 9.5}, "^draws: 9.5 is not allowed"),
     ({"seed": -1}, "^seed: -1 is not allowed; give a whole number of at least 0"),
     ({"seed": 1.5}, "^seed: 1.5 is not allowed"),
@@ -79,7 +79,7 @@ def flipped(**given):
 
 
 @pytest.mark.parametrize(("call", "says"), [
-    (lambda: scoring.leaf_masks(LEAVES, grow=-1), "^grow: -1 is not allowed; give a whole number of pixels"),
+    (lambda: scoring.leaf_masks(LEAVES, grow=-1), "^grow: -1 .* give a whole number of at least 0"),
     (lambda: scoring.leaf_masks(LEAVES, grow=1.5), "^grow: 1.5 is not allowed"),
     (lambda: scoring.leaf_masks(LEAVES / 255), "^cutouts: type float64 is not allowed; give uint8"),
     (lambda: scoring.leaf_masks(LEAVES.transpose(0, 2, 3, 1)), r"^cutouts: shape \(2, 9, 9, 3\) is not"),

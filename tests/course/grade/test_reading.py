@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 
 import pytest
 
@@ -51,6 +52,18 @@ def with_cells(first, *sources, place=None):
 )
 def test_what_stands_in_other_cells_counts(book):
     assert points(grade(book)) == [3, 2]
+
+
+@pytest.mark.parametrize(("version", "notes"), [
+    ("3.99.1", ["cells that do not compile with Python {}, which grades here: 1; the notebook was written "
+                "with 3.99: grade with that one"]), (sys.version, []), ("3.9.1", []), (None, []),
+])  # fmt: skip
+def test_syntax_of_a_newer_python_is_named(version, notes):
+    book = with_cells(RIGHT, "def later[T := 1](x): pass")
+    book.metadata["language_info"] = {"version": version}
+    result = grade(book)
+    assert result["notes"] == [note.format(f"3.{sys.version_info[1]}") for note in notes]
+    assert points(result) == [3, 2]
 
 
 HELPED = ("def twice(x):\n    return helper(x, x)", "def half(x):\n    return helper(x)")

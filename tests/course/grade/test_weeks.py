@@ -63,6 +63,14 @@ def test_a_column_that_the_roster_does_not_have_is_refused(tmp_path):
         grade(tmp_path, roster=roster, column="Week 3")
 
 
+def test_who_was_graded_under_another_name_than_the_rosters_is_told(tmp_path, capsys):
+    roster = exchange.read(put(tmp_path / "roster.csv", CANVAS))
+    gradebook.write_one(tmp_path, "ada", {"98_exam": result(5)}, {})
+    for options, told in ((batch.Options(), False), (batch.Options(roster=roster), True)):
+        gradebook.Book(tmp_path, {"u1": None}, options)
+        assert ("graded before and not in the roster: ada;" in capsys.readouterr().out) is told
+
+
 NAMES = ["2021/17", "\u0958" * 80, "x" * 251 + ".csv", "grades.csv", "\udcff bytes", ".a%2F"]
 
 

@@ -7,7 +7,9 @@ import time
 
 import nbclient
 import nbformat
+import numpy as np
 import pytest
+import torch
 
 from course import contract
 from course.learn import judge, odd, self_check, stopping, verdict, work
@@ -49,6 +51,16 @@ def test_a_check_changes_nothing_in_the_notebook(book):
     before = set(namespace)
     judge.judged(book, contract.exercises(book)[0], namespace, None)
     assert set(namespace) == before
+
+
+@pytest.mark.parametrize("value", [np.array(8.0), torch.tensor(8.0).double()])
+def test_an_answer_that_changes_its_argument_is_told_and_changes_nothing_for_the_next_time(book, value):
+    source = "def halve(x):\n    x /= 2\n    return float(x)"
+    for _ in range(2):
+        found = judged(book, source, value=value)
+        assert (found["outcome"], value.item()) == ("correct", 8.0)
+        assert "halve changes what it is given" in verdict.text(found)
+    assert "changes what it is given" not in verdict.text(judged(book, RIGHT, value=value))
 
 
 def test_it_tells_what_differs_and_what_hidden_checks_look_at(book):

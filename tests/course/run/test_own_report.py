@@ -63,6 +63,8 @@ def test_classes_may_be_numbers(table, build):
     ("12", [], "^NB=12: works on the course's data alone; allowed are the numbers from 41 on$"),
     ("41", ["MOST=many"], "^MOST=many: must be a number$"),
     ("41", ["CLASS=a"], "^CLASS: notebook 41 has no such parameter; allowed are .*, MOST, SEED, TARGET$"),
+    ("42", ["KNOWN=-5"], "^KNOWN: -5 is not allowed; give a whole number of at least 500$"),
+    ("42", ["UNIT=Angstrom"], "^UNIT: 'Angstrom' is not known; allowed are 'angstrom' and 'bohr'$"),
 ])
 def test_what_cannot_be_asked_is_one_line(number, parameters, says, table, build):
     with pytest.raises(SystemExit, match=says):
