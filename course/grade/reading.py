@@ -169,7 +169,7 @@ def newer_syntax(cells, content):
         if lost and written > sys.version_info[:2]:
             newer, here = (f"{one[0]}.{one[1]}" for one in (written, sys.version_info))
             return [f"cells that do not compile with Python {here}, which grades here: {lost}; the notebook "
-                    f"was written with {newer}: grade with that one"]  # fmt: skip
+                    f"was written with {newer}; if they are in its syntax, grade with it"]  # fmt: skip
     return []
 
 

@@ -19,7 +19,8 @@ def as_graded(names, namespace, solution, changed):
 
     names: what the exercise asks for, all of it in the namespace. solution: the source of the reference's
     answer; "" in a release without solutions, where no form is known. changed: a list that gets, while checks
-    run, (name, argument, what it was before) where a function changes what the reference leaves alone.
+    run, (name, argument, what it was before) where a function changes what the reference leaves alone; the
+    name is "" where it is not known whether it may.
     """
     reference = Reference(dict(namespace), defined_by(solution, namespace))
     return {name: wrapped(name, namespace[name], reference, changed) for name in names}
@@ -50,17 +51,25 @@ def wrapped(name, value, reference, changed):
         except Exception:
             packed, before = None, []
         try:
-            wanted, may = reference.of_call(name, like, *packed) if packed and like else (None, ())
+            wanted, may = reference.of_call(name, like, *packed) if packed and like else (None, None)
         except Unknown:
-            wanted, may = None, ()
+            wanted, may = None, None
         try:
             return brought(value(*args, **kwargs), wanted)
         finally:
             for place, was in enumerate(before):
-                if place not in may and reference.packed(arguments[place], {})[0] != was[0]:
-                    changed.append((name, arguments[place], reference.copied(*was)[0]))
+                if place not in (may or ()) and is_changed(arguments[place], was, reference):
+                    changed.append(("" if may is None else name, arguments[place], reference.copied(*was)[0]))
 
     return call
+
+
+def is_changed(argument, was, reference):
+    """Whether an argument is another than when it was packed; what cannot be packed any more is."""
+    try:
+        return reference.packed(argument, {})[0] != was[0]
+    except Exception:
+        return True
 
 
 def brought(value, like):

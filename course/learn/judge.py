@@ -18,7 +18,7 @@ from course.learn import odd
 from course.learn.forms import as_graded
 from course.learn.stopping import OutOfTime, within
 
-CHANGES = "{name} changes what it is given, an array or list that others may use: begin with a copy of it."
+CHANGES = "{name} changes what it is given, which others may use: begin with a copy of it."
 SECONDS = 20  # for all checks of one exercise; the slowest of the course's solutions takes one
 
 
@@ -91,7 +91,7 @@ def undone(changed):
     for _, argument, was in reversed(changed):
         with contextlib.suppress(Exception):
             overwrite(argument, was)
-    return sorted({name for name, *_ in changed})
+    return sorted({name for name, *_ in changed} - {""})
 
 
 def outcome_of(checks, tried):

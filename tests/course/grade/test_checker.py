@@ -3,14 +3,16 @@
 The student's code here is right in the second exercise and attacks in the first.
 """
 
+import copy
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from course.contract import course, tags
-from course.grade import conform
+from course.grade import conform, remote
 from tests.course.grade.exam import by_id, grade, inside, isolated, points, reference, told
 
 
@@ -138,6 +140,22 @@ def test_an_answer_that_should_change_its_argument_may():
 def test_what_it_says_is_one_line_without_signs_that_a_terminal_obeys():
     result = grade(inside("raise ValueError('a\\x1b[2Jb\\x07c')"))
     assert told(result)[0] == "raised ValueError: a\ufffd[2Jb\ufffdc"
+
+
+def test_what_is_changed_inside_of_an_argument_is_changed_back_in_place():
+    inner, tensor, frame = np.ones(2), torch.ones(2), pd.DataFrame({"a": [1, 2]})
+    target = [inner, (tensor, 3), {"frame": frame, "gone": 1}, {4}]
+    before = copy.deepcopy(target)
+    inner[0], tensor[1], frame["b"] = 5, 6, 7
+    target[2]["new"] = target[2].pop("gone")
+    target[3].add(5)
+    target.append(8)
+    assert remote.overwrite(target, before) is target
+    assert target[0] is inner
+    assert target[1][0] is tensor
+    assert target[2]["frame"] is frame
+    assert (inner.tolist(), tensor.tolist(), [*frame]) == ([1, 1], [1, 1], ["a"])
+    assert ([*target[2]], target[3], len(target)) == (["frame", "gone"], {4}, 4)
 
 
 def test_a_variable_of_the_lesson_that_a_hand_in_changes_is_as_it_was_when_the_check_runs_again():

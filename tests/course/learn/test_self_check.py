@@ -19,12 +19,12 @@ from tests.course.learn.conftest import RIGHT, code
 from tests.turns import share
 
 
-def judged(book, source, saved=None, **namespace):
+def judged(book, source, saved=None, solution="", **namespace):
     """How an answer stands: its source is run as its cell would be."""
     namespace = {"value": 8.0, **namespace}
     exec(source, namespace)
     saved = saved and odd.Saved(saved, 0.0)
-    return judge.judged(book, contract.exercises(book)[0], namespace, saved)
+    return judge.judged(book, contract.exercises(book)[0], namespace, saved, solution)
 
 
 @pytest.mark.parametrize(("source", "outcome", "points"), [
@@ -56,11 +56,10 @@ def test_a_check_changes_nothing_in_the_notebook(book):
 @pytest.mark.parametrize("value", [np.array(8.0), torch.tensor(8.0).double()])
 def test_an_answer_that_changes_its_argument_is_told_and_changes_nothing_for_the_next_time(book, value):
     source = "def halve(x):\n    x /= 2\n    return float(x)"
-    for _ in range(2):
-        found = judged(book, source, value=value)
-        assert (found["outcome"], value.item()) == ("correct", 8.0)
-        assert "halve changes what it is given" in verdict.text(found)
-    assert "changes what it is given" not in verdict.text(judged(book, RIGHT, value=value))
+    for solution in ("", RIGHT, RIGHT, source):  # not known; leaves its argument alone; changes it as well
+        found = judged(book, source, solution=solution, value=value)
+        assert (found["outcome"], value.item()) == ("correct", 4.0 if solution == source else 8.0)
+        assert ("halve changes what it is given" in verdict.text(found)) is (solution == RIGHT)
 
 
 def test_it_tells_what_differs_and_what_hidden_checks_look_at(book):
