@@ -48,7 +48,7 @@ def contestants(images):
     for name, ours in our_methods(network, direction).items():
         x = images[:FEW] if name in SLOW else images
         last = x.contiguous(memory_format=torch.channels_last)
-        methods[name] = {"ours": (ours, x), "captum": (same[name], last), "default": (default[name], x)}
+        methods[name] = {"ours": (ours, last), "captum": (same[name], last), "default": (default[name], x)}
         if name == "LRP-gamma":
             methods[name]["zennit"] = zennit_gamma(network, direction), last
     return methods

@@ -71,7 +71,8 @@ def _at_least_float32(values):
 def _finite(name, values):
     """The values as a tensor; ValueError naming the argument where they are no finite real numbers."""
     if isinstance(values, torch.Tensor):
-        if values.is_complex() or not values.isfinite().all():
+        finite = values.sum().isfinite() or values.isfinite().all()  # one pass over them, or three
+        if values.is_complex() or not finite:
             raise ValueError(f"{name}: NaN, infinite or complex values are not allowed; give finite numbers")
         return values.detach().clone() if values.is_inference() else values.detach()
     try:

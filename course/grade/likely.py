@@ -12,13 +12,11 @@ import re
 
 from course import contract
 from course.grade import slicing
+from course.grade.slicing import names
 
 CANDIDATES = 4
 BUILTINS = frozenset(dir(builtins))
 FUNCTION = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)", re.MULTILINE)
-
-names = functools.cache(slicing.names)
-
 
 @functools.cache
 def imported(source):

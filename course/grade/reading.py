@@ -165,11 +165,11 @@ def newer_syntax(cells, content):
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
         version = json.loads(decoded(content))["metadata"]["language_info"]["version"]
         written = tuple(map(int, re.match(r"(\d)\.(\d{1,2})", version).groups()))
-        lost = sum(not slicing.compiles(cell.source) for cell in cells)
-        if lost and written > sys.version_info[:2]:
-            newer, here = (f"{one[0]}.{one[1]}" for one in (written, sys.version_info))
+        newer = written > sys.version_info[:2]
+        if lost := newer and sum(not slicing.compiles(cell.source) for cell in cells):
+            theirs, here = (f"{one[0]}.{one[1]}" for one in (written, sys.version_info))
             return [f"cells that do not compile with Python {here}, which grades here: {lost}; the notebook "
-                    f"was written with {newer}; if they are in its syntax, grade with it"]  # fmt: skip
+                    f"was written with {theirs}; if they are in its syntax, grade with it"]  # fmt: skip
     return []
 
 

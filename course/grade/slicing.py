@@ -8,6 +8,7 @@ the slice: course.grade.batch does that once per notebook, and takes the whole o
 """
 
 import ast
+import functools
 import re
 import symtable
 from dataclasses import dataclass, field
@@ -33,8 +34,9 @@ class Names:
     imports: set = field(default_factory=set)
 
 
+@functools.lru_cache(maxsize=10_000)  # a long cell takes a second, and is asked for in every reading
 def names(source):
-    """The Names of a cell's source; of source that does not compile nothing is known: all sets are empty."""
+    """The Names of a cell's source, not to be changed; of source that does not compile all sets are empty."""
     found = Names()
     try:
         for statement in ast.parse(plain(source)).body:
@@ -189,7 +191,7 @@ def needed(parts, wanted, calls=True):
     parts: sources in the order in which they run; wanted: indices into them. calls: whether a function may be
     changed by a call of it, f(x).
     """
-    known = [names(source) for source in parts]
+    known = [Names(**{kind: {*found} for kind, found in vars(names(source)).items()}) for source in parts]
     for source, part in zip(parts, known, strict=True):
         if not calls and (function := re.match(r"(\w+)\(", source)):
             part.touches.discard(function[1])
