@@ -25,6 +25,8 @@ QUOTED = re.compile(  # may hold separators and line breaks
 NUMBER = (r"([$€£¥]?)\s?((?:-?(?!0)\d{{1,3}}(?:[{group}\s'’]\d{{3}})+"
           r"|\+(?!0)\d{{1,3}}(?:[{group}'’]\d{{3}}){{1,2}}|[-+]?\d*)(?:[{point}]\d+)?)"  # +49 221 591 dials
           r"\s?(%|[$€£¥]|[^\W\d_]{{1,5}}[²³]?)?")
+EITHER = r"[1-9]\d{0,2}[.,]\d{3}"  # a fraction, or thousands
+FEW = 1000  # values of a column that are looked at before all of them are
 
 
 def read_table(path):
@@ -191,10 +193,11 @@ def _signs_needed(plain, commas, numbers):
             values = plain[name].dropna() if name in numbers else pd.Series(dtype=int)
             needed["."] += bool((values % 1 != 0).any())
             continue
-        digits = texts(column.dropna()).str.replace(r"[eE][+-]?\d+$", "0000", regex=True)  # settles it
-        digits = digits.str.replace(r"[^\d.,'’\s]", "", regex=True).str.strip()
-        digits = digits[digits.str.contains("[.,]")]
-        either = digits.str.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}")
+        words = texts(column.dropna())
+        digits = _digits(words.iloc[:FEW])  # what a number needs, the others of its column need too
+        if digits.str.fullmatch(EITHER).all():
+            digits = _digits(words)
+        either = digits.str.fullmatch(EITHER)
         last = digits[~either].str.extract(r"([.,])[^.,]*$")[0]
         once = [text.count(sign) == 1 for text, sign in zip(digits[~either], last, strict=True)]
         for sign in set(last.where(once, last.map({".": ",", ",": "."}))):
@@ -202,6 +205,13 @@ def _signs_needed(plain, commas, numbers):
         if either.any() and either.all():
             doubtful[name] = digits.iloc[0]
     return needed, doubtful
+
+
+def _digits(words):
+    """The digits and signs of the numbers that have a point or a comma."""
+    digits = words.str.replace(r"[eE][+-]?\d+$", "0000", regex=True)  # settles it
+    digits = digits.str.replace(r"[^\d.,'’\s]", "", regex=True).str.strip()
+    return digits[digits.str.contains("[.,]")]
 
 
 def _numbers(frame, group, point):
@@ -212,9 +222,12 @@ def _numbers(frame, group, point):
     """
     frame, notes, thousands = frame.copy(), [], {}
     for name in frame.select_dtypes(exclude=["number", "bool"]):
-        found = texts(frame[name].dropna()).str.replace("−", "-").str.strip()
-        parts = found.str.extract(f"^{NUMBER.format(group=group, point=point)}$")
-        if not parts[1].str.contains(r"\d", na=False).all():
+        for column in (frame[name].dropna().iloc[:FEW], frame[name].dropna()):
+            found = texts(column).str.replace("−", "-").str.strip()
+            parts = found.str.extract(f"^{NUMBER.format(group=group, point=point)}$")
+            if not (numbers := parts[1].str.contains(r"\d", na=False).all()):
+                break
+        if not numbers:
             continue
         units = parts[0].fillna("") + parts[2].fillna("")
         if units.nunique() == 1:

@@ -1,5 +1,7 @@
 """The blockwise softmin that every anomaly score stands on: X (n, d) data, z distances, gamma stiffness."""
 
+import os
+
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
@@ -42,10 +44,17 @@ def softmin_rows(X, rows, gamma, squared=True):
 def nearest_distances(X):
     """Euclidean distance (n,) of each row to its nearest other row, by a k-d tree: no (n, n) matrix.
 
-    With 20 columns or more the tree may be slower than all distances. From 10,000 rows on it takes a thread
-    for each core of the machine, whatever OMP_NUM_THREADS says.
+    With 20 columns or more the tree may be slower than all distances. From 10,000 rows on it takes several
+    threads: those of OMP_NUM_THREADS, as other libraries do, or one for each core.
     """
     tree, nearest = cKDTree(X), np.empty(len(X))
     order = tree.indices  # neighbours one after the other, so that the cache still holds what they need
-    nearest[order] = tree.query(X[order], k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]
+    nearest[order] = tree.query(X[order], k=2, workers=_workers(len(X)))[0][:, 1]
     return nearest
+
+
+def _workers(n):
+    """Threads of a k-d tree with n rows: 1 below 10,000, else those of OMP_NUM_THREADS, -1 for each core."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    several = int(said) if said.isdecimal() and int(said) else -1
+    return several if n >= 10_000 else 1

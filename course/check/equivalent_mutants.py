@@ -86,8 +86,7 @@ EQUIVALENT = {  # (module, line, change): reason
     ("tables", "whole = abs(value) < 1e15 and (abs(value) >= 1000 or value == round(value))",
      "abs(value) < 1000000000000000.0 -> abs(value) <= 1000000000000000.0"): "no value is exactly that",
     ("plots", "width = 5 if order == 1 else 3", "5 -> 6"): "how thick a bond is drawn",
-    ("softmin", "nearest[order] = tree.query(X[order], k=2, workers=1 if len(X) < 10_000 else -1)[0][:, 1]",
-     "1 -> 2"): "how many workers search",
+    ("softmin", "return several if n >= 10_000 else 1", "1 -> 2"): "how many workers search",
     ("training", "history, best, waited, weights = [], math.inf, 0, None", "0 -> -1"):
         "the first epoch is always a new best and sets it to 0",
     ("reading", "if not mark and 4 * content.count(0) > len(content) > 0:", "4 -> 5"):

@@ -2,6 +2,7 @@
 
 Moodle:  `Lovelace Ada_12345_assignsubmission_file_/...`, or flat with the file's name behind
 Canvas:  `lovelaceada_LATE_12345_678901_anomalies-1.ipynb`, all in one folder
+Blackboard: `Week 2_ada_attempt_2026-11-27-10-00-00_12_anomalies.ipynb`, all attempts are one student's
 GitHub Classroom: a folder of clones, `anomalies-ada/`, recognised by their `.git`
 Anything else: one notebook, zip or folder per student. All of these may be zipped.
 """
@@ -24,6 +25,7 @@ ENDING = re.compile(r"\.(ipynb|zip)(\.(txt|json))?$", re.IGNORECASE)
 OTHER = re.compile(r"(\.(tar|t?gz|bz2|xz|tgz|rar|7z|html?|py|pdf|docx?))+$", re.IGNORECASE)
 MOODLE = re.compile(r"^(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)$")
 CANVAS = re.compile(r"^(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d{3,})_\d{3,}_(?P<file>.+)$")
+BLACKBOARD = re.compile(r"^(?:.*?_)?(?P<name>[^_]+)_attempt_\d{4}(?:-\d\d){5}_(?P<file>.+)$")
 NO_NOTEBOOK = "neither a notebook nor a zip: {}"
 TOO_LARGE = f"has more than {reading.LARGEST_NOTEBOOK >> 20} MB and is not opened"
 MOST_ENTRIES = 20_000  # of a student's folder
@@ -116,6 +118,8 @@ def owner(path, prefix):
         return Student(found["name"], found["id"], bool(found["late"])), found["file"]
     if found := MOODLE.match(entry):
         return Student(found["name"], found["id"]), found["file"] or path.name
+    if not path.is_dir() and (found := BLACKBOARD.match(entry)):
+        return Student(found["name"]), found["file"]
     return Student(OTHER.sub("", ENDING.sub("", entry)).removeprefix(prefix)), path.name
 
 

@@ -18,6 +18,7 @@ CANDIDATES = 4
 BUILTINS = frozenset(dir(builtins))
 FUNCTION = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)", re.MULTILINE)
 
+
 @functools.cache
 def imported(source):
     """The set of (name, package that it is imported from) of all imports in a cell's source."""

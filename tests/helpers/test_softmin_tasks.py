@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import anomalies, softmin_tasks
+from helpers import anomalies, softmin, softmin_tasks
 
 CLOUDS = {
     "normal": lambda rng: rng.normal(size=(900, 6)),
@@ -210,3 +210,12 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_scores(monkeypatch):
         assert killed
         assert killed[0] not in client.run(os.getpid).values()
         np.testing.assert_array_equal(there, here)
+
+
+@pytest.mark.parametrize(("said", "several"), [("3", 3), (" 2,1", 2), ("", -1), ("0", -1), ("all", -1),
+                                               (None, -1)])  # fmt: skip
+def test_a_tree_takes_the_threads_that_the_environment_gives(said, several, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert (softmin._workers(9_999), softmin._workers(10_000)) == (1, several)

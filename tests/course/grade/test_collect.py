@@ -55,6 +55,16 @@ def test_canvas_in_one_folder_is_one_student_with_several_files(tmp_path):
     assert found == {"lovelaceada_12345": ["12_x-1.ipynb", "22_y.ipynb"], "turingalan_12346": ["12_x.ipynb"]}
 
 
+def test_the_attempts_of_blackboard_are_one_student(tmp_path):
+    for moment, name in (("2026-11-26-09-00-00", "12_x.ipynb"), ("2026-11-27-10-30-00", "x.zip")):
+        content = zipped({"a/12_x.ipynb": GOOD}) if name == "x.zip" else GOOD
+        put(tmp_path / "in", f"Week 2_Part_ada_attempt_{moment}_{name}", content)
+        put(tmp_path / "in", f"Week 2_Part_ada_attempt_{moment}.txt", "Name: Ada")
+    put(tmp_path / "in", "x_bob_attempt_2026-11-27-10-30-00_ada_attempt_2026-11-27-10-30-00_12_x.ipynb", GOOD)
+    found = names(tmp_path / "in", tmp_path)
+    assert found == {"ada": ["12_x.ipynb", "12_x.ipynb"], "bob": ["12_x.ipynb"]}
+
+
 def test_a_file_that_is_named_like_somebody_elses_is_its_owners(tmp_path):
     inbox = tmp_path / "in"
     put(inbox, "turingalan_12346_678903_x_12345_assignsubmission_file_98_exam.ipynb", GOOD)
