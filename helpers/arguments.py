@@ -2,6 +2,8 @@
 what is allowed. Without torch, so that a table of one's own needs none."""
 
 import contextlib
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -91,6 +93,27 @@ def whole_number(name, value, least=1):
     """The value; ValueError naming the argument where it is not a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{name}: {value!r} is not allowed; give a whole number of at least {least}")
+    return value
+
+
+def share(name, value):
+    """The value; ValueError naming the argument where it is not a number between 0 and 1."""
+    if not (isinstance(value, (int, float, np.number)) and 0 < value < 1):
+        raise ValueError(f"{name}: {value!r} is not allowed; give a share between 0 and 1, such as 0.95")
+    return value
+
+
+def file_path(name, value):
+    """The value as a pathlib.Path; ValueError naming the argument where it is no path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{name}: {value!r} is no path; give a string or a pathlib.Path")
+    return Path(value)
+
+
+def torch_module(name, value):
+    """The value; ValueError naming the argument where it is no network."""
+    if not hasattr(value, "named_modules"):
+        raise ValueError(f"{name}: {type(value).__name__} is not allowed; give a torch.nn.Module")
     return value
 
 

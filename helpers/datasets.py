@@ -3,13 +3,13 @@
 import difflib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
 from helpers import files, sources, xyz
+from helpers.arguments import file_path
 from helpers.reading import read_table
 from helpers.sources import SPLITS
 from helpers.xyz import ELEMENTS
@@ -45,7 +45,7 @@ def load_wholesale(path=None):
     "sample (1 missing of 1 file: ...)" where that was not asked for.
     Raises ValueError for a table that check_wholesale refuses.
     """
-    (path,), source = ([Path(path)], "own") if path else sources.locate("wholesale")
+    (path,), source = ([file_path("path", path)], "own") if path else sources.locate("wholesale")
     frame = read_table(path)
     check_wholesale(frame, path.name)
     for column, labels in CODES.items():
@@ -97,7 +97,7 @@ def load_qm7(path=None):
     are sorted, so they do not line up with R and Z.
     Raises ValueError for a missing key or arrays that check_molecules refuses.
     """
-    (path,), source = ([Path(path)], "own") if path else sources.locate("qm7")
+    (path,), source = ([file_path("path", path)], "own") if path else sources.locate("qm7")
     coordinates, charges, energies, folds = _molecule_arrays(path)
     if str(source) != "real":  # whose bytes are verified
         check_molecules(coordinates, charges, energies, folds)
@@ -119,10 +119,7 @@ def load_xyz(paths, unit="angstrom"):
         raise ValueError(f"unit: {unit!r} is not known; allowed are 'angstrom' and 'bohr'")
     single = isinstance(paths, (str, os.PathLike)) or not np.iterable(paths)
     paths = [paths] if single else list(paths)
-    for path in paths:
-        if not isinstance(path, (str, os.PathLike)):
-            raise ValueError(f"paths: {path!r} is no path; give one or several, strings or pathlib.Path")
-    found = [_checked_file(file, unit) for path in paths for file in xyz.files_of(Path(path))]
+    found = [_checked_file(file, unit) for path in paths for file in xyz.files_of(file_path("paths", path))]
     if not found:
         raise ValueError(f"paths: {', '.join(map(str, paths)) or 'nothing'} holds no molecule; allowed are "
                          ".xyz files of at least one")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from helpers.arguments import whole_number
 from helpers.molecules import ELEMENTS, elements, pairs, refuse_angstrom
 
 
@@ -33,8 +34,9 @@ def radial(coordinates, mask, count=12, first=1.5, last=6.0, cutoff=7.0):
     are apart, faded by (1 - (r / cutoff)^2)^2, 0 from cutoff on, on padding and from an atom to itself.
     Raises ValueError for count below 2 or first >= last.
     """
-    if count < 2 or not first < last:
-        raise ValueError(f"count: {count!r} from {first!r} to {last!r} is not allowed; 2 or more must rise")
+    if not first < last:
+        raise ValueError(f"count: {count!r} from {first!r} to {last!r} is not allowed; they must rise")
+    whole_number("count", count, least=2)
     centers = torch.linspace(first, last, count, dtype=coordinates.dtype, device=coordinates.device)
     r = distances(coordinates.masked_fill(~mask[..., None], 0), mask)[:, :, None, :]
     soft = torch.exp(-0.5 * ((r - centers[:, None]) * ((count - 1) / (last - first))).square())

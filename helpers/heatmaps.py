@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.arguments import finite_numbers, not_negative, whole_number
+from helpers.arguments import finite_numbers, not_negative, torch_module, whole_number
 from helpers.images import from_array
 from helpers.lrp import Biased, biased, biased_with_rules  # noqa: F401 (biased: for notebooks)
 from helpers.networks import (
@@ -125,7 +125,7 @@ def _explain(function, network, direction, images, batch, gradients=True):
     The network works in evaluation mode meanwhile and gets its mode back; nothing of it is changed.
     gradients: whether the function needs them, also inside the caller's torch.inference_mode().
     """
-    whole_number("batch", batch)
+    whole_number("batch", batch), torch_module("network", network)
     with torch.inference_mode(not gradients), evaluation(network):
         if gradients and any(
                 value.is_inference() for value in chain(network.parameters(), network.buffers())):
@@ -254,7 +254,7 @@ def grad_cam(network, direction, images, layer, batch=BATCH):
     layer: name of a convolution or block whose output is (n, maps, h, w), see network.named_modules().
     Raises ValueError for a layer that the network has not or whose output is no map. arXiv:1610.02391.
     """
-    module = named_layer(network, layer)
+    module = named_layer(torch_module("network", network), layer)
 
     def weigh(network, direction, x):
         with torch.enable_grad(), kept_output(module) as outputs:
@@ -282,7 +282,7 @@ def relevance(network, direction, images, gamma=0.25, box=None, batch=BATCH, eps
     Raises ValueError where a layer has no rule or the copy gives other features; warns where gamma reaches no
     layer.
     """
-    if not any(isinstance(module, Biased) for module in network.modules()):
+    if not any(isinstance(module, Biased) for module in torch_module("network", network).modules()):
         original, (network, chosen) = network, biased_with_rules(network, gamma, epsilon)
         if gamma and not any(rule.startswith("gamma") for rule in chosen.values()):
             warnings.warn("gamma: reaches no layer of this network, so this is gradient times input: "

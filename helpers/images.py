@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn import functional as F
 
-from helpers.arguments import one_each, whole_number
+from helpers.arguments import file_path, one_each, whole_number
 from helpers.files import disguise
 
 SIZE = 224  # pixels a side, what most networks were trained on
@@ -36,7 +36,7 @@ def read_image(path, size=SIZE):
     under 16 pixels; and for another size.
     """
     whole_number("size", size)
-    _check_path("path", path)
+    file_path("path", path)
     try:
         with Image.open(path) as opened:
             if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # phones keep two in one .jpg
@@ -62,11 +62,6 @@ def read_image(path, size=SIZE):
         raise ValueError(f"image: '{path}' has mode {mode!r}; allowed is 'RGB', three channels of 8 bits: "
                          f"{REMEDIES.get(kind, 'save it as RGB')}")
     raise ValueError(f"image: '{path}' has {sides[0]}x{sides[1]} pixels; allowed are at least 16x16")
-
-
-def _check_path(name, path):
-    if not isinstance(path, (str, os.PathLike)):
-        raise ValueError(f"{name}: {path!r} is no path; give a string or a pathlib.Path")
 
 
 def _more_than_8_bits(opened):
@@ -139,8 +134,7 @@ def class_folders(root):
     classes, a class has no photograph, or some in folders below it, or two classes differ in capitals and
     spaces alone.
     """
-    _check_path("root", root)
-    if not Path(root).is_dir():
+    if not file_path("root", root).is_dir():
         raise ValueError(f"root: '{root}' is no folder; allowed is one that holds a folder for each class")
     within = {folder.name: _visible(folder) for folder in _visible(Path(root)) if folder.is_dir()}
     found = {name: _pictures(paths) for name, paths in within.items()}

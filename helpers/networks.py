@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
 
 from helpers import files
-from helpers.arguments import positive, whole_number
+from helpers.arguments import positive, torch_module, whole_number
 from helpers.images import (
     BATCH,
     SIZE,
@@ -247,7 +247,7 @@ def features(network, images, batch=BATCH, cache=True, layer=None):
     The network is left as it was, its mode too.
     Raises ValueError for no images, an unknown layer or preprocessing, and as `read_image` does.
     """
-    whole_number("batch", batch)
+    whole_number("batch", batch), torch_module("network", network)
     images = from_array(images)
     if not isinstance(images, torch.Tensor):
         images = as_paths("images", images)

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from helpers import descriptors, kernels
+from helpers.arguments import share
 from helpers.datasets import XYZ_UNITS, check_molecules
 from helpers.molecules import ELEMENTS, FIRST, PAIRS, RADII, SECOND, composition, pairs
 
@@ -105,8 +106,7 @@ class EnergyModel:
         Raises ValueError like `datasets.check_molecules`, for a level not between 0 and 1, and where
         molecules repeat (a file read twice, conformers): the interval would be that of known molecules.
         """
-        if not 0 < self.level < 1:
-            raise ValueError(f"level: {self.level!r} is not allowed; give a share between 0 and 1")
+        share("level", self.level)
         check_molecules(coordinates, charges, energies)
         self.heavy = int((np.asarray(charges) > 1).sum(axis=1).max())  # a larger molecule is refused
         found, self.nearest = pairs(coordinates, charges), np.full(len(PAIRS), np.inf)

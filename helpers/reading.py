@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers import files
+from helpers.arguments import file_path
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", r"\s+": "spaces"}
 ALONE = "\x1f"  # between the columns of a file that has one: it occurs in no text
@@ -43,7 +44,7 @@ def read_table(path):
     Raises ValueError naming the file where it is no file, empty, a web page, an Excel file or the like, where
     the first line does not name the columns, or a row has too many values.
     """
-    if not Path(path).is_file():
+    if not file_path("path", path).is_file():
         raise ValueError(f"path: '{path}' is not a file; allowed is a text file with a header line")
     text, encoding = _decoded(path)
     marked = re.match(r"\s*sep=(.)\r?\n", text)

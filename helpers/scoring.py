@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from helpers.arguments import finite_numbers, one_each, random_numbers, whole_number
+from helpers.arguments import finite_numbers, one_each, random_numbers, share, whole_number
 from helpers.images import as_photographs, from_array
 from helpers.softmin import row_blocks
 
@@ -101,8 +101,7 @@ def _over_trainings(drawn, level, seed):
 
 def _ends(drawn, level):
     """(low, high) of the middle share `level` of what was drawn."""
-    if not (isinstance(level, (int, float, np.number)) and 0 < level < 1):
-        raise ValueError(f"level: {level!r} is not allowed; give a share between 0 and 1, such as 0.95")
+    share("level", level)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -300,7 +299,8 @@ def flipping_curve(score, images, heatmaps, reference, patch=16, shares=None):
     if tuple(np.shape(images)[:1] + np.shape(images)[2:]) != heatmaps.shape:
         raise ValueError(f"images: shape {tuple(np.shape(images))} is not allowed; heatmaps have "
                          f"{heatmaps.shape}")
-    shares = np.linspace(0, 1, 11) if shares is None else finite_numbers(shares, name="shares")
+    shares = np.linspace(0, 1, 11) if shares is None else shares
+    shares = finite_numbers(shares, name="shares", allowed="shares of the patches, 0 to 1")
     if shares.ndim != 1 or not len(shares) or shares.min() < 0 or shares.max() > 1:
         raise ValueError(f"shares: {shares.tolist()!r} is not allowed; give shares of the patches, 0 to 1")
     n, h, w = heatmaps.shape

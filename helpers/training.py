@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from helpers.arguments import whole_number
+from helpers.arguments import torch_module, whole_number
 from helpers.runtime import progress
 
 
@@ -27,6 +27,7 @@ def fit(model, loss, batches, validate, epochs, optimizer=None, schedule=None, p
     for name, value in (("epochs", epochs), ("patience", patience)):
         if name == "epochs" or value is not None:
             whole_number(name, value)
+    torch_module("model", model)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
         raise ValueError("model: no parameter requires a gradient; unfreeze at least one layer")

@@ -64,7 +64,7 @@ def test_files_as_other_programs_write_them(tmp_path):
     with pytest.raises(ValueError, match="^paths: .* holds no molecule"):
         datasets.load_xyz(tmp_path)
     for paths in (None, 5, [tmp_path, None]):
-        with pytest.raises(ValueError, match="^paths: (None|5) is no path; give one or several"):
+        with pytest.raises(ValueError, match="^paths: (None|5) is no path; give a string or"):
             datasets.load_xyz(paths)
 
 
