@@ -29,8 +29,8 @@ KEEP_SIGN = (*SAME, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Adaptiv
              torch.cat, torch.flatten, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d,
              "flatten", "mean", "view", "reshape", "contiguous")
 SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
-LINEAR = (*SUMS, nn.ZeroPad2d, nn.Unflatten, torch.mean, torch.unsqueeze, operator.getitem,
-          "permute", "transpose", "unsqueeze", "squeeze")
+LINEAR = (*SUMS, operator.sub, torch.sub, "sub", nn.ZeroPad2d, nn.Unflatten, torch.mean, torch.unsqueeze,
+          operator.getitem, "permute", "transpose", "unsqueeze", "squeeze")
 SHAPES = ("shape", "ndim", "dtype", "device")  # attributes that say nothing of the values
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 OUT_OF_PLACE = {operator.iadd: operator.add, "relu_": "relu", "add_": "add", torch.relu_: torch.relu,

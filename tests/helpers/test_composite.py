@@ -32,7 +32,7 @@ def test_a_composite_equals_its_formula(seed):
     network = nn.Sequential(nn.Flatten(), *(part for layer in layers for part in (layer, nn.ReLU()))).double()
     gamma, epsilon = (lambda depth: 0.4 if depth < 0.5 else 0.0), (lambda depth: 0.3 if depth > 0.2 else 0.0)
     x, direction = rng.random(12), rng.normal(size=5)
-    settings = [(gamma(depth), epsilon(depth)) for depth in (0, 1 / 3, 2 / 3, 1)]
+    settings = [(0, 0), *((gamma(depth), epsilon(depth)) for depth in (1 / 3, 2 / 3, 1))]  # first: LRP-0
     image = torch.from_numpy(x).view(1, 3, 2, 2)
     found = heatmaps.relevance(network, direction, image, gamma=gamma, epsilon=epsilon)
     expected = by_formula(layers, x, direction, settings).reshape(3, 2, 2).sum(0)
