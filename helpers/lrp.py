@@ -29,8 +29,8 @@ KEEP_SIGN = (*SAME, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Adaptiv
              torch.cat, torch.flatten, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d,
              "flatten", "mean", "view", "reshape", "contiguous")
 SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
-LINEAR = (*SUMS, operator.sub, torch.sub, "sub", nn.ZeroPad2d, nn.Unflatten, torch.mean, torch.unsqueeze,
-          operator.getitem, "permute", "transpose", "unsqueeze", "squeeze")
+LINEAR = (*SUMS, nn.ZeroPad2d, nn.Unflatten, torch.mean, torch.unsqueeze, operator.getitem,
+          "permute", "transpose", "unsqueeze", "squeeze")
 SHAPES = ("shape", "ndim", "dtype", "device")  # attributes that say nothing of the values
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 OUT_OF_PLACE = {operator.iadd: operator.add, "relu_": "relu", "add_": "add", torch.relu_: torch.relu,
@@ -275,7 +275,7 @@ def _has_rule(node, kind, varies):
     """Whether relevance passes an operation; `varies` holds the nodes that depend on the images."""
     operands = [*node.args, *node.kwargs.values()]
     inputs = [other for other in node.all_input_nodes if other in varies]
-    if kind in (operator.mul, operator.truediv):
+    if kind in (operator.mul, operator.truediv, operator.sub):  # a constant is divided by, or taken away
         varying = [operand for operand in operands if operand in inputs]
         return len(varying) == 1 and (kind is operator.mul or operands[0] is varying[0])
     if kind is getattr:
