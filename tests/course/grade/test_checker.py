@@ -13,6 +13,7 @@ import torch
 
 from course.contract import course, tags
 from course.grade import conform, remote
+from course.notebooks import ROOT
 from tests.course.grade.exam import by_id, grade, inside, isolated, points, reference, told
 
 
@@ -36,7 +37,8 @@ def test_the_checker_is_isolated_from_places_that_change():
     by_id(book)["check-98-1-02"].source = (
         "import os, sys\nassert twice(1) == 2\nassert sys.flags.no_user_site and sys.flags.safe_path\n"
         "assert [name for name in os.environ if name.startswith('PYTHON')] in ([], ['PYTHONMALLOC'])\n"
-        "assert not [p for p in sys.path if p in ('', '.') or p.startswith('/tmp')], sys.path"
+        "found = [p for p in sys.path if p in ('', '.') or p.startswith('/tmp')]\n"
+        f"assert not [p for p in found if not p.startswith({str(ROOT)!r})], sys.path"  # a course below /tmp
     )
     assert points(grade("def twice(x):\n    return 2 * x", book)) == [3, 2]
 
