@@ -42,8 +42,13 @@ def seconds(number):
 
 @contextlib.contextmanager
 def neighbours(count):
-    """So many processes that do nothing but compute."""
-    started = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) for _ in range(count)]
+    """So many processes that do nothing but compute.
+
+    Each in a session of its own, as those of other people and terminals are: Linux shares the cores among
+    sessions first, and a kernel has one, so that neighbours in a common one would leave it a core to itself.
+    """
+    command = [sys.executable, "-c", NEIGHBOUR]
+    started = [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
     try:
         yield
     finally:
