@@ -40,7 +40,7 @@ def read_table(path):
     Windows-1252. Whatever is not plain is said in a warning. Where nothing in the file settles whether 1,250
     is 1.25 or 1250, the comma is decimal between semicolons and in a file of one column, else the point is;
     that is said with an example. Every text is looked at: 20,000 rows of 36 columns with decimal commas take
-    some ten seconds.
+    some three seconds.
     Raises ValueError naming the file where it is no file, empty, a web page, an Excel file or the like, where
     the first line does not name the columns, or a row has too many values.
     """
