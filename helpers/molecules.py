@@ -42,8 +42,7 @@ class Pairs:
     distance: np.ndarray
 
     def __getitem__(self, rows):
-        return Pairs(self.molecule[rows], self.first[rows], self.second[rows], self.kind[rows],
-                     self.distance[rows])
+        return Pairs(*(values[rows] for values in vars(self).values()))
 
 
 def elements(charges):
@@ -231,11 +230,12 @@ def fold_moments(X, t, folds):
     X, t = np.asarray(X, dtype=float), np.asarray(t, dtype=float)
     if X.ndim != 2 or t.shape != X.shape[:1]:
         raise ValueError(f"t: shape {t.shape} does not match X {X.shape}; allowed are (n, d) and (n,)")
-    S = np.empty((len(folds), X.shape[1], X.shape[1]))
+    S, s = np.empty((len(folds), X.shape[1], X.shape[1])), np.empty((len(folds), X.shape[1]))
     for k, fold in enumerate(folds):
         part = X[fold]  # one array on both sides, so that BLAS computes only half of the symmetric product
         np.matmul(part.T, part, out=S[k])
-    return S, np.stack([X[fold].T @ t[fold] for fold in folds])
+        s[k] = part.T @ t[fold]
+    return S, s
 
 
 def ridge(S, s, lam):

@@ -223,8 +223,9 @@ def _numbers(frame, group, point):
     """
     frame, notes, thousands = frame.copy(), [], {}
     for name in frame.select_dtypes(exclude=["number", "bool"]):
-        for column in (frame[name].dropna().iloc[:FEW], frame[name].dropna()):
-            found = texts(column).str.replace("−", "-").str.strip()
+        column = frame[name].dropna()
+        for some in (column.iloc[:FEW], column):
+            found = texts(some).str.replace("−", "-").str.strip()
             parts = found.str.extract(f"^{NUMBER.format(group=group, point=point)}$")
             if not (numbers := parts[1].str.contains(r"\d", na=False).all()):
                 break
